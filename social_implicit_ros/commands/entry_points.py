@@ -1,4 +1,4 @@
-"""Entry points of all commands, which end with what installs libraries that they need and lack."""
+"""Entry points of all commands. They print how to install a required library that is missing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TRAINING = ("torch", "onnx")
 
 def _run(command: str, *requirements: str) -> int:
     """Runs the `main` of a command if pip's requirements are met; returns the exit code."""
-    # Not before signals are caught, see _run_node.
+    # Imported here because _run_node catches signals first.
     from packaging.requirements import Requirement
 
     for stream in (sys.stdout, sys.stderr):
@@ -36,14 +36,14 @@ def _run(command: str, *requirements: str) -> int:
     if not missing:
         try:
             module = import_module(f"{__package__}.{command}")
-        except KeyboardInterrupt:  # libraries take seconds
+        except KeyboardInterrupt:  # importing libraries takes seconds
             print(f"{command}: interrupted", file=sys.stderr)
             return 130
         code: int | None = module.main()
         return code or 0
     print(
         f"{Path(sys.argv[0]).name} needs "
-        f"{', '.join(f'{name} ({state})' for name, state in missing.items())}: "
+        f"{', '.join(f'{name} ({state})' for name, state in missing.items())}; to install: "
         f"{sys.executable} -m pip install {shlex.join(missing)}",
         file=sys.stderr,
     )
@@ -51,8 +51,8 @@ def _run(command: str, *requirements: str) -> int:
 
 
 def _run_node(command: str) -> int:
-    """As `_run_with_ros`, for a command that ends at a signal with exit code 0."""
-    # Imports take half a second, in which a signal would be a traceback.
+    """As `_run_with_ros`, for a command that a signal ends with exit code 0."""
+    # A signal during the imports, which take half a second, would print a traceback.
     catch_stop_signals()
     return _run_with_ros(command)
 
@@ -63,8 +63,8 @@ def _run_with_ros(command: str, *requirements: str) -> int:
         import rclpy  # noqa: F401
     except ModuleNotFoundError as error:
         print(
-            f"{Path(sys.argv[0]).name} needs ROS 2, of which Python does not find {error.name}: "
-            "source /opt/ros/$ROS_DISTRO/setup.bash, or install it (docs/installation.md). "
+            f"{Path(sys.argv[0]).name} needs ROS 2, but Python cannot import {error.name}: "
+            "source /opt/ros/$ROS_DISTRO/setup.bash, or install ROS 2 (docs/installation.md). "
             "evaluate_bag and evaluate_dataset work without it.",
             file=sys.stderr,
         )

@@ -115,7 +115,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     opt.add_faults_option(parser)
     text = (
         "recording of the ground truth, or a folder with one of the same name for each BAG "
-        "(default: each recording by itself)"
+        "(default: each recording is its own ground truth)"
     )
     add("--ground-truth", type=Path, metavar="PATH", help=text)
     text = "seconds added to the stamps of --ground-truth, if its clock differs"
@@ -124,40 +124,43 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--resume", action="store_true", help="keep the results of an earlier run in DIR")
     text = "processes, one recording each (default: one per core)"
     add("--jobs", type=opt.positive_int, default=os.cpu_count() or 1, help=text)
-    text = "dask distributes recordings over a cluster whose workers see the same files"
+    text = "dask: distribute recordings over a cluster whose workers see the same files"
     add("--backend", choices=("local", "dask"), default="local", help=text)
-    add("--scheduler", metavar="ADDRESS", help="of the cluster: tcp://host:8786")
+    text = "address of the dask scheduler, such as tcp://host:8786"
+    add("--scheduler", metavar="ADDRESS", help=text)
     text = (
-        "moments of each recording at which AMD, KDE, energy and collisions are computed, which "
-        "is slow (default: %(default)s)"
+        "number of moments of each recording at which the slow metrics are computed: AMD, KDE, "
+        "energy and collisions (default: %(default)s)"
     )
     add("--moments", type=opt.non_negative_int, default=MOMENTS, metavar="N", help=text)
     text = (
         f"maximum size of an unpacked recording (default: ${LIMIT_VARIABLE}, else "
-        f"{DEFAULT_LIMIT_GB:g}); whatever exceeds {MAX_RATIO} times its compressed size is refused"
+        f"{DEFAULT_LIMIT_GB:g}); more than {MAX_RATIO} times the compressed size is always refused"
     )
     add("--max-unpacked-gb", type=opt.non_negative_float, metavar="GB", help=text)
     text = (
-        "adapt regions and mean trajectories of every model during each recording, from nothing, "
-        "as the node does"
+        "adapt regions and mean trajectories of every model during each recording, as the node "
+        "does at its first start (default: the calibration of the model card)"
     )
-    add("--adaptive", action="store_true", help=f"{text} (default: as shipped)")
+    add("--adaptive", action="store_true", help=text)
     opt.add_map_options(parser)
     opt.add_text_options(parser)
     options = parser.parse_args(arguments)
     if (options.backend == "dask") != (options.scheduler is not None):
-        parser.error("--backend dask and --scheduler ADDRESS belong together")
+        parser.error(
+            "--backend dask needs --scheduler ADDRESS, and --scheduler needs --backend dask"
+        )
     return options
 
 
 def _prepared(options: argparse.Namespace) -> list[Job]:
-    """Checks the request before anything is read."""
+    """Checks the request before any recording is read; creates the folder of --out."""
     settings = opt.settings_of("evaluate_bag", options)
     if options.tick_rate is not None:
         settings = replace(settings, tick_rate_hz=options.tick_rate)
     if options.tracker_faults is not None and options.ground_truth is not None:
         raise ValueError(
-            "--tracker-faults takes the recording as ground truth: leave it or --ground-truth out"
+            "--tracker-faults takes the recording as ground truth: leave out --ground-truth"
         )
     if options.ground_truth is not None and not options.ground_truth.exists():
         raise ValueError(f"--ground-truth {options.ground_truth}: no such file or folder")

@@ -1,7 +1,7 @@
 """Prints the coverage of the ellipses as shipped and with adaptive calibration.
 
 Replays recordings through the node's pipeline, once with the model as shipped and once with
-adaptive calibration that starts from nothing. A prediction is always evaluated with the ellipses
+adaptive calibration, which starts as at a new site. Each prediction is evaluated with the ellipses
 that were published with it. Each test recording of the benchmark is replayed with the model that
 was not trained on it.
 """
@@ -40,7 +40,7 @@ _MANY = 3
 
 
 class _Column(NamedTuple):
-    """How a metric is printed, and how bad a value is."""
+    """Heading and format of a metric; `badness` is higher for worse values."""
 
     heading: str
     form: str
@@ -87,8 +87,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    text = "your own, evaluated with the default model or those of --model"
-    text = f"{opt.BAG_HELP}: {text} (default: the benchmark's, from --data)"
+    text = "recordings, evaluated with the default model or those of --model"
+    text = f"{text}: {opt.BAG_HELP} (default: the recordings of the benchmark, in --data)"
     parser.add_argument("recordings", nargs="*", metavar="BAG", help=text)
     opt.add_tracks_options(parser, "that of --params, else by type")
     opt.add_params_options(parser)
@@ -119,14 +119,15 @@ def _print(results: Mapping[str, Any], console: Console) -> None:
             _add_rows(table, name, row)
         if len(recordings) >= _MANY:
             table.rows[-1].end_section = True  # the rich of ROS Humble has no add_section
-            _add_rows(table, f"median of {len(recordings)}", _over(recordings))
-            _add_rows(table, f"worst of {len(recordings)}", _over(recordings, worst=True))
+            _add_rows(table, f"median of {len(recordings)}", _summary(recordings))
+            _add_rows(table, f"worst of {len(recordings)}", _summary(recordings, worst=True))
         console.print(table)
     console.print(
         f"coverage: share of all evaluated positions inside the ellipse; at {EARLY_S:g} s: the "
         f"same over the first {EARLY_S:g} s; s to band: time until the running coverage is within "
         f"{BAND:.0%} of {CONFIDENCE:.0%}, with at least {MIN_POSITIONS} positions; in band: share "
-        f"of the time in which the coverage of the last {WINDOW_S:g} s is; area: geometric mean.",
+        f"of the time in which the coverage of the last {WINDOW_S:g} s is within it; area: "
+        "geometric mean.",
         highlight=False,
     )
 
@@ -138,10 +139,10 @@ def _add_rows(table: Table, name: str, row: Mapping[str, Mapping[str, float]]) -
         name = ""
 
 
-def _over(
+def _summary(
     recordings: Mapping[str, Mapping[str, Mapping[str, float]]], *, worst: bool = False
 ) -> dict[str, dict[str, float]]:
-    """Median or worst of each metric over the recordings in which it is known."""
+    """Median or worst of each metric over the recordings that have a value."""
     rows = list(recordings.values())
 
     def summarised(way: str, key: str) -> float:

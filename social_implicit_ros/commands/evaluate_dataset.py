@@ -1,4 +1,4 @@
-"""Prints the leave-one-out table of shipped models beside baselines and reference."""
+"""Prints the leave-one-out table of the shipped models, the baselines and the reference."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from social_implicit_ros.evaluation.report.tables import metric_text
 from social_implicit_ros.evaluation.terminal import output_console
 from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 
-#: The row of means over the splits, as the results name it.
+#: Name of the row of means over the splits, also in the results.
 AVERAGE = "average"
 #: One model: parameters, held_out, splits, average; see `leave_one_out`.
 ModelResults = Mapping[str, Any]
@@ -55,7 +55,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def print_results(results: dict[str, Any], console: Console, all_metrics: bool) -> None:
-    """Prints the tables beside the metrics of the reference."""
+    """Prints the tables; the reference is one of the columns."""
     # The reference was evaluated without noise.
     is_noisy = results["tracker_noise_m"] > 0
     models = {**results["models"], **({} if is_noisy else {"reference": results["reference"]})}

@@ -38,21 +38,21 @@ from social_implicit_ros.untrusted_files import printable_text
 
 #: What the numbers mean and what they do not; printed first.
 LIMITS = (
-    "Not shown: recorded people do not see this robot and never yield, so collisions are more "
-    "frequent than on a real robot, and a robot that only waits is hit. Nobody is disturbed by it "
-    "either, so intrusions cost nothing. Walls hold predictions back, not the robot. Comparisons "
-    "between predictors and between settings hold on equal episodes; the rates themselves are "
-    "those of a replay."
+    "Limits of the replay: recorded people do not see this robot and never yield, so collisions "
+    "are more frequent than on a real robot, and people walk into a robot that only waits. "
+    "Intrusions into personal space have no consequence. Walls limit the predictions, not the "
+    "robot. Compare predictors and settings on equal episodes; the rates are not those of your "
+    "robot."
 )
-#: Likewise for the crowd that reacts.
+#: The same for the crowd that reacts.
 REACTIVE_LIMITS = (
-    "In the crowd that reacts, people follow their recorded paths and avoid each other and the "
-    "robot by one law, as soon as a collision is foreseen; the rest of them see no robot. Shown: "
-    "whether a robot stands where people would let it pass, and how near to them it drives. Not "
-    "shown: the manners of real people, who hesitate, stop, look or play. Collisions are fewer "
-    "than in the replay because people prevent them."
+    "In the crowd that reacts, people follow their recorded paths and avoid predicted collisions "
+    "by one law: some with each other and the robot, the others only with each other. It shows "
+    "whether a robot waits although people would let it pass, and how close to them it drives. It "
+    "does not show how real people react, who hesitate, stop, look or play. There are fewer "
+    "collisions than in the replay because people prevent them."
 )
-#: Metric -> heading, factor and form. On the terminal some; all are in the results.
+#: Metric -> heading, factor and format, of those on the terminal; results.json has all metrics.
 _COLUMNS = {
     "collision": ("collisions", 100.0, "{:.1f}"),
     "time": ("time", 1.0, "{:.2f}"),
@@ -60,13 +60,13 @@ _COLUMNS = {
     "frozen": ("frozen", 100.0, "{:.1f}"),
     "intrusion": ("near", 100.0, "{:.1f}"),
 }
-#: Those with their interval.
+#: Metrics that are printed with their interval.
 _WITH_INTERVAL = ("collision", "time")
 
 
 @opt.reports_errors("evaluate_navigation")
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Drives, prints and writes."""
+    """Drives the robot, prints the tables and writes the report."""
     _evaluate(parse(arguments), Console(stderr=True))
 
 
@@ -130,7 +130,7 @@ def _print(results: Mapping[str, Any], console: Console, trial: Trial, model: st
             table.add_row("", entry["setting"].partition(", ")[2], *_cells(entry["tuning"]))
         console.print(table)
     console.print(
-        "All but time in %. time: over that of the straight line. standing: collisions of a robot "
+        "All but time in %. time: relative to the straight line. standing: collisions of a robot "
         "that stands. frozen: share of the time below 0.05 m/s. near: share of the time within "
         "0.45 m. against cv: collisions minus those of constant velocity on the same episodes. In "
         "brackets: 95 % interval. The report has more metrics.",
@@ -142,7 +142,7 @@ def _print(results: Mapping[str, Any], console: Console, trial: Trial, model: st
 
 
 def _chosen(title: str, predictors: Mapping[str, Any], kind: str) -> Table:
-    """The chosen settings: `test`, or the same episodes in the crowd that reacts."""
+    """Metrics at the chosen settings in the test episodes; `kind` is `test` or `REACTIVE`."""
     table = _table(title, "predictor", "against cv")
     for name, row in predictors.items():
         metrics, compared = row[kind], row if kind == "test" else row[kind]
@@ -258,21 +258,21 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     opt.add_text_options(parser)
     opt.add_out_option(parser)
     text = (
-        "chance constraints as of mpc_planner, expected cost, or a costmap without time; may be "
+        "chance constraints as in mpc_planner, expected cost, or a costmap without time; may be "
         "repeated (default: chance and expected)"
     )
     add("--planner", action="append", choices=(CHANCE, EXPECTED, COSTMAP), help=text)
-    text = "in each of the two parts of a recording (default: %(default)s)"
+    text = "episodes in each half of a recording: tuning, test (default: %(default)s)"
     add("--episodes", type=opt.positive_int, default=100, metavar="N", help=text)
     opt.add_seed_option(parser, "of starts and goals")
     for name, values, what in (
-        ("--confidence", CONFIDENCES, "of the regions"),
-        ("--horizon", HORIZONS_S, "within which people are considered, seconds"),
+        ("--confidence", CONFIDENCES, "confidence level of the regions"),
+        ("--horizon", HORIZONS_S, "seconds within which people are considered"),
     ):
         known = ", ".join(map(str, values))
-        text = f"setting of the planners, {what}; may be repeated (default: {known})"
+        text = f"{what}, a setting to try; may be repeated (default: {known})"
         add(name, type=float, action="append", metavar="X", help=text)
-    text = "moves sideways, too (default: a unicycle)"
+    text = "the robot moves sideways, too (default: a unicycle)"
     add("--holonomic", action="store_true", help=text)
     text = (
         "drive the chosen settings in a simulated crowd, too, in which this share of the people "
@@ -280,16 +280,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add("--reactive", type=float, nargs="?", const=0.5, metavar="SHARE", help=text)
     text = (
-        "without a feasible motion the chance planner brakes, as planners without slack do "
-        "(default: it takes the motion that violates the constraints least)"
+        "if no motion is feasible, the chance planner brakes, as planners without a slack variable "
+        "do (default: it takes the motion that violates the constraints least)"
     )
     add("--brake", action="store_true", help=text)
     robot = Robot()
     for name, default, what in (
-        ("--robot-radius", robot.radius_m, "of the robot, metres"),
-        ("--person-radius", PERSON_RADIUS_M, "of a person, metres"),
-        ("--speed", robot.speed_m_s, "highest and preferred, m/s"),
-        ("--acceleration", robot.acceleration_m_s2, "highest, m/s^2"),
+        ("--robot-radius", robot.radius_m, "radius of the robot, metres"),
+        ("--person-radius", PERSON_RADIUS_M, "radius of a person, metres"),
+        ("--speed", robot.speed_m_s, "maximum and preferred speed of the robot, m/s"),
+        ("--acceleration", robot.acceleration_m_s2, "maximum acceleration, m/s^2"),
         ("--rate", 2.5, "plans per second; 2.5 or 5"),
     ):
         text = f"{what} (default: %(default)s)"
@@ -298,9 +298,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.rate not in (2.5, 5.0):
         parser.error("--rate must be 2.5 or 5: a plan has steps of 0.2 s")
     if options.brake and CHANCE not in (options.planner or (CHANCE,)):
-        parser.error(f"--brake only with --planner {CHANCE}")
+        parser.error(f"--brake needs --planner {CHANCE}")
     if options.reactive is not None and options.tracker_faults:
-        parser.error("--reactive has a perfect tracker: give it without --tracker-faults")
+        parser.error("--reactive has a perfect tracker: leave out --tracker-faults")
     return options
 
 

@@ -1,4 +1,4 @@
-"""Converts a checkpoint of the released code to a model file."""
+"""Converts a checkpoint of the released Social-Implicit code to a model file."""
 
 from __future__ import annotations
 

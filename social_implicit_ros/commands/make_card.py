@@ -1,4 +1,4 @@
-"""`make_card`: writes the model card of an ONNX model of one's own, and tries the model."""
+"""`make_card`: writes the model card of your own ONNX model, and tests the model."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from social_implicit_ros.models.onnx_model import (
 )
 from social_implicit_ros.untrusted_files import read_file
 
-#: People in the trial, other than samples: so swapped axes of the output show.
+#: People in the test prediction: not the number of samples, so that swapped axes are detected.
 _N_PEOPLE = 30
 
 
 @reports_errors("make_card", failure=1)
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Writes the card, if the model can be used."""
+    """Writes the card if the model works."""
     options = _parser().parse_args(arguments)
     if not options.file.is_file():
         raise ModelFileError(f"{options.file} is not a file: give the .onnx file of the model")
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if card_path.exists() and not options.overwrite:
         raise ModelFileError(f"{card_path} exists: give --overwrite to replace it")
     model = _model_of(options)
-    duration_ms = _try(model)
+    duration_ms = _test(model)
     card = model.card
     card.save(card_path)
     print(
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _model_of(options: argparse.Namespace) -> OnnxModel:
-    """The model with its card: what the file says, and what the user adds."""
+    """The model with its card, filled from the file and the options."""
     data = read_file(options.file, MAX_FILE_BYTES)
     session = open_session(data, options.file)
     tensors = (*session.get_inputs(), *session.get_outputs())
@@ -75,8 +75,8 @@ def _length(shapes: dict[str, list[object]], name: str, axis: int, expected: str
     length = shape[axis] if axis < len(shape) else None
     if not isinstance(length, int):
         raise ModelFileError(
-            f"{name} has shape {shape}, expected {expected} with a number at place {axis}: leave "
-            "only A and K dynamic when you export (dynamic_axes or dynamic_shapes)"
+            f"{name} has shape {shape}, expected {expected} with a fixed length of axis {axis}: "
+            "leave only A and K dynamic when you export (dynamic_axes or dynamic_shapes)"
         )
     return length
 
@@ -87,8 +87,8 @@ def _asked_step_s() -> float:
     return float(input("Time between two steps of the model in seconds, such as 0.4: "))
 
 
-def _try(model: OnnxModel) -> float:
-    """Predicts people, half of whom walk; returns the milliseconds of the second prediction."""
+def _test(model: OnnxModel) -> float:
+    """Predicts people, half of whom walk; returns the duration of the second prediction in ms."""
     steps_m = np.arange(model.n_observed)[:, None] * np.array([model.step_s, 0.0])
     places_m = np.random.default_rng(0).uniform(-10.0, 10.0, (_N_PEOPLE, 1, 2))
     is_walking = np.arange(_N_PEOPLE) % 2
@@ -110,11 +110,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="make_card",
         description="Writes the model card beside an ONNX model, so that the node can use it, and "
-        "tries the model. docs/own_model.md leads from PyTorch to RViz.",
+        "tests the model. docs/own_model.md shows each step from PyTorch to RViz.",
     )
     add = parser.add_argument
     add("file", type=Path, metavar="MODEL.onnx", help="the model")
-    add("--step-s", type=duration_s, help="seconds between two steps; asked for where left out")
+    add("--step-s", type=duration_s, help="seconds between two steps (default: asked for)")
     add("--name", default="", help="default: the name of the file")
     add("--architecture", default="custom", help="default: %(default)s")
     add("--description", default="", help="one sentence for users")

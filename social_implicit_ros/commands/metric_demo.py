@@ -1,4 +1,4 @@
-"""`metric_demo`: writes a page on which the metrics respond to a prediction that is moved."""
+"""`metric_demo`: writes a page that shows how metrics respond when a prediction is moved."""
 
 from __future__ import annotations
 

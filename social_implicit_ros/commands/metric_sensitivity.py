@@ -41,24 +41,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def print_sensitivity(name: str, splits: dict[str, dict[str, Metrics]], console: Console) -> None:
-    """Prints one model's metrics, and their change against no shift in percent."""
+    """Prints the metrics of one model, and their change in percent relative to no shift."""
     title = f"{name}\nevery prediction shifted in x and in y"
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for heading in ("split", "shift m", *METRIC_NAMES):
         table.add_column(heading, justify="left" if heading == "split" else "right", no_wrap=True)
     for split, metrics_of_shift in splits.items():
-        still = metrics_of_shift["0"]
+        unshifted = metrics_of_shift["0"]
         for shift, metrics in metrics_of_shift.items():
-            cells = (_cell(metrics[name], still[name]) for name in METRIC_NAMES)
+            cells = (_cell(metrics[name], unshifted[name]) for name in METRIC_NAMES)
             table.add_row(split if shift == "0" else "", shift, *cells)
         table.rows[-1].end_section = True  # the rich of ROS Humble has no add_section
     console.print(table)
 
 
-def _cell(value: float, still: float) -> str:
-    if value == still:
+def _cell(value: float, unshifted: float) -> str:
+    if value == unshifted:
         return f"{value:.3f}     "
-    return f"{value:.3f} {100.0 * (value - still) / abs(still):+3.0f}%"
+    return f"{value:.3f} {100.0 * (value - unshifted) / abs(unshifted):+3.0f}%"
 
 
 if __name__ == "__main__":

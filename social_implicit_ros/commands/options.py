@@ -7,6 +7,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
@@ -43,7 +44,7 @@ BAG_HELP = (
     "rosbag2 folder, .mcap or .db3 file (or such a file compressed: .zstd), a folder of such, a "
     "pattern, or trajectories as ETH/UCY text, CSV, TrajNet++ ndjson, .npy or .npz"
 )
-#: Options of commands that only bags read.
+#: Options that apply only to bags.
 OF_BAGS = ("tracks", "tracker", "fixed_frame", "odometry")
 #: Exit codes: an invalid request, and Ctrl-C.
 INVALID, INTERRUPTED = 2, 130
@@ -75,12 +76,12 @@ def reports_errors(
 
 
 def error_text(error: Exception) -> str:
-    """What went wrong and where, and how to fix an error of the system."""
+    """The message of an error; for an error of the system also the file and how to fix it."""
     if not isinstance(error, OSError) or error.strerror is None:
         return str(error)
     where = f"{error.filename}: " if error.filename is not None else ""
     fixes = {
-        (errno.ENOSPC, errno.EDQUOT): f"make room there and in {gettempdir()}",
+        (errno.ENOSPC, errno.EDQUOT): f"free space there and in {gettempdir()}",
         (errno.EACCES, errno.EPERM, errno.EROFS): "change its permissions, or give another path",
         (errno.ENOENT, errno.ENOTDIR): "give another path",
     }
@@ -88,45 +89,45 @@ def error_text(error: Exception) -> str:
     return f"{where}{error.strerror}{fix}"
 
 
-def add_tracks_options(parser: argparse.ArgumentParser, default: str = "by type") -> None:
+def add_tracks_options(parser: argparse.ArgumentParser, default: str = "by message type") -> None:
     """Adds --tracks, the topic, and --tracker, the mapping of its messages, with its default."""
-    text = "topic of the tracks; may be left out if only one topic qualifies"
+    text = "topic of the tracks; may be left out if only one topic has tracks"
     parser.add_argument("--tracks", metavar="TOPIC", help=text)
     text = f"tracker mapping, as the node's parameter tracker (default: {default})"
     parser.add_argument("--tracker", metavar="NAME|FILE", help=text)
 
 
 def add_text_options(parser: argparse.ArgumentParser) -> None:
-    """Adds --frames-per-second, --seconds and --columns, of recordings that are no bags."""
+    """Adds --frames-per-second, --seconds and --columns, for recordings that are not bags."""
     text = (
-        "rate of frame numbers in text, CSV and arrays (default: what the file says, else "
-        f"{FRAMES_PER_SECOND:g}, as in ETH/UCY files, where 10 frames are 0.4 s; seq_eth has 15; "
-        "2.5 for the steps of an array)"
+        "frames per second of the frame numbers in text, CSV and arrays (default: the rate in the "
+        f"file, else {FRAMES_PER_SECOND:g}, as in ETH/UCY files except seq_eth, which has 15; 2.5 "
+        "for an array without frame numbers)"
     )
     parser.add_argument("--frames-per-second", type=float, metavar="HZ", help=text)
-    text = "text has seconds in place of frame numbers"
+    text = "the text contains seconds instead of frame numbers"
     parser.add_argument("--seconds", action="store_true", help=text)
     text = (
         "columns of text or CSV with frame or time, id, x and y: names in the header, or numbers "
-        "from 1 on, such as 1,2,3,5"
+        "counted from 1, such as 1,2,3,5"
     )
     parser.add_argument("--columns", metavar="T,ID,X,Y", help=text)
 
 
 def given_options(options: argparse.Namespace, names: Iterable[str]) -> list[str]:
-    """Those of some options that have a value, as they are written."""
+    """The options among `names` that have a value, as written on the command line."""
     return [f"--{name.replace('_', '-')}" for name in names if getattr(options, name, None)]
 
 
 def recording_choices(
     options: argparse.Namespace, recordings: Sequence[Path], of_bags: Sequence[str] = OF_BAGS
 ) -> dict[str, Any]:
-    """The arguments of `open_source` that topics, text and --params say, but the settings.
+    """The arguments of `open_source` that the options and --params set, without the settings.
 
     Raises:
-        ValueError: an invalid choice, or all recordings are of a kind that does not read an option:
-            those of text if they are bags, those of `of_bags` if none is.
-        ParameterError: the file of --params cannot be used.
+        ValueError: an invalid choice, or an option that applies to none of the recordings: an
+            option of text if all are bags, an option in `of_bags` if none is.
+        ParameterError: the file of --params is invalid.
     """
     kinds = {is_bag(path) for path in recordings}
     for is_of_bags, names, what in (
@@ -152,8 +153,14 @@ def request_of(
     settings: PredictorConfig,
     **own: Any,
 ) -> Request:
-    """What the options of an evaluation of recordings ask for, and what is its own; raises as
-    `recording_choices`.
+    """The request of a command that evaluates recordings; raises as `recording_choices`.
+
+    Args:
+        options: the parsed command line.
+        recordings: paths of the recordings.
+        models: names or files of the models.
+        settings: as `settings_of`.
+        own: further fields of the request.
     """
     return Request(
         models=tuple(dict.fromkeys(models)),
@@ -172,37 +179,40 @@ def add_out_option(parser: argparse.ArgumentParser, text: str = "output folder")
 
 
 def make_folder(out: Path) -> None:
-    """Creates the folder of --out and tries it, before anything that takes long.
+    """Creates the folder of --out and checks that it is writable, before any long computation.
 
     Raises:
         ValueError: it is a file.
-        OSError: nothing can be written there.
+        OSError: it cannot be created or is not writable.
     """
     if out.exists() and not out.is_dir():
-        raise ValueError(f"--out {out} is no folder: give another path")
+        raise ValueError(f"--out {out} is not a folder: give another path")
     out.mkdir(parents=True, exist_ok=True)
     with TemporaryFile(dir=out):
         pass
 
 
 def add_params_options(parser: argparse.ArgumentParser, *, sees_robot: bool = True) -> None:
-    """Adds --params, --fixed-frame and, where the robot is seen, --odometry; see `settings_of`."""
+    """Adds --params, --fixed-frame and, if `sees_robot`, --odometry; see `settings_of`."""
     text = "the node's parameter file (default: shipped)"
     parser.add_argument("--params", type=Path, metavar="FILE", help=text)
-    text = "frame to predict in (default: that of --params, else odom or the root of /tf)"
+    text = "frame to predict in (default: fixed_frame in --params, else odom or the root of /tf)"
     parser.add_argument("--fixed-frame", metavar="FRAME", help=text)
     if sees_robot:
-        text = "the robot's odometry, if --params sets robot to odometry; may be left out if unique"
+        text = (
+            "topic of the robot's odometry, if --params sets robot to odometry; may be left out if "
+            "only one topic has odometry"
+        )
         parser.add_argument("--odometry", metavar="TOPIC", help=text)
 
 
 def add_publishing_options(parser: argparse.ArgumentParser) -> None:
-    """Adds --params and --fixed-frame, of commands that publish or write what they read."""
+    """Adds --params and --fixed-frame, for commands that publish or write the tracks they read."""
     text = "the node's parameter file: tracker, stamp_source, fixed_frame (default: shipped)"
     parser.add_argument("--params", type=Path, metavar="FILE", help=text)
     text = (
-        "frame to transform tracks into (default: odom or the root of /tf); where no transform "
-        f"leads to it, and for text, a name only (default for text: {DEFAULT_FRAME})"
+        "frame to transform tracks into (default: odom or the root of /tf); text, and tracks "
+        f"without a transform, only get its name (default for text: {DEFAULT_FRAME})"
     )
     parser.add_argument("--fixed-frame", metavar="FRAME", help=text)
 
@@ -210,10 +220,10 @@ def add_publishing_options(parser: argparse.ArgumentParser) -> None:
 def opened_to_publish(
     command: str, options: argparse.Namespace
 ) -> tuple[TrackSource, PredictorConfig]:
-    """The recording of a command that publishes or writes it, and how to read its tracks.
+    """The recording that a command publishes or writes, and the settings for its tracks.
 
     Raises:
-        ValueError: an invalid choice, or nothing that can be read.
+        ValueError: an invalid choice, or an unreadable recording.
     """
     settings = settings_of(command, options)
     recording = open_source(
@@ -227,18 +237,18 @@ def opened_to_publish(
 
 
 def add_section_options(parser: argparse.ArgumentParser, of_what: str = "") -> None:
-    """Adds --start and --duration, bounded: what is beyond is no section of any recording."""
+    """Adds --start and --duration, within the bounds of any recording."""
     text = f"seconds to skip{of_what} (default: %(default)s)"
     parser.add_argument("--start", type=non_negative_float, default=0.0, metavar="S", help=text)
-    text = "seconds from there (default: all)"
+    text = "seconds to read from there (default: all)"
     parser.add_argument("--duration", type=duration_s, metavar="S", help=text)
 
 
 def add_map_options(parser: argparse.ArgumentParser) -> None:
-    """Adds --map and --no-map: walls that predictions keep out of."""
+    """Adds --map and --no-map, the walls that predictions keep out of."""
     walls = parser.add_mutually_exclusive_group()
     text = (
-        "YAML file of a map server, in the fixed frame, whose walls predictions keep out of "
+        "YAML file of a map (map_server) in the fixed frame; predictions keep out of its walls "
         "(default: the map in the recording, if there is one)"
     )
     walls.add_argument("--map", type=Path, metavar="FILE", help=text)
@@ -249,9 +259,9 @@ def add_map_options(parser: argparse.ArgumentParser) -> None:
 def settings_of(
     command: str, options: argparse.Namespace, *, unused: Collection[str] = ()
 ) -> PredictorConfig:
-    """The choice of `add_params_options`; prints what of the file has no effect.
+    """The settings from --params and --fixed-frame; prints which lines of the file have no effect.
 
-    Names that are no parameter have none, and those that the command sets itself: `unused`.
+    These are unknown parameters, and those in `unused`, which the command sets itself.
 
     Raises:
         ParameterError: as `load_settings`.
@@ -272,13 +282,13 @@ def settings_of(
 
 
 def print_notes(command: str, recording: Path, notes: Iterable[str]) -> None:
-    """Prints remarks on a recording, such as what of it is left out."""
+    """Prints notes about a recording, such as the entries that are left out."""
     for note in notes:
         print(f"{command}: {printable_text(f'{recording}: {note}')}", file=sys.stderr)
 
 
 def add_old_name(parser: argparse.ArgumentParser, old: str, new: str) -> None:
-    """Accepts the former name of an option, and says what it is called now."""
+    """Accepts the former name of an option and prints the new one."""
 
     class OldName(argparse.Action):
         def __call__(self, parser: argparse.ArgumentParser, options: Any, *given: Any) -> None:
@@ -295,7 +305,7 @@ def add_faults_option(parser: argparse.ArgumentParser) -> None:
     names = [spec.name for spec in TrackerFaults.rows()]
     text = (
         "take the recording as ground truth and predict from a simulated tracker that sees it "
-        f"with these faults: one of {', '.join(PRESETS)}, or NAME=VALUE,... of "
+        f"with these faults: one of {', '.join(PRESETS)}, or NAME=VALUE,... with the names "
         f"{', '.join(names)}; see docs/broken_trackers.md"
     )
     parser.add_argument("--tracker-faults", metavar="FAULTS", help=text)
@@ -312,7 +322,7 @@ def faults_of(text: str | None) -> TrackerFaults | None:
 def add_data_option(
     parser: argparse.ArgumentParser, content: str, *, required: bool = True
 ) -> None:
-    """Adds --data, a folder with some content; an environment variable is its default."""
+    """Adds --data, the folder that holds `content`; an environment variable is its default."""
     known = os.environ.get(DATA_VARIABLE)
     needed = required and known is None
     text = f"folder that holds {content} (default: ${DATA_VARIABLE})"
@@ -321,7 +331,7 @@ def add_data_option(
 
 
 def add_seed_option(parser: argparse.ArgumentParser, purpose: str) -> None:
-    """Adds --seed; `purpose` says in the help what is drawn with it."""
+    """Adds --seed; its help names the `purpose`."""
     text = f"{purpose} (default: %(default)s)"
     parser.add_argument("--seed", type=non_negative_int, default=0, help=text)
 
@@ -340,7 +350,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "repeated (default: every shipped family)"
     )
     parser.add_argument("--model", action="append", metavar="NAME", help=text)
-    text = "also write the metrics here"
+    text = "also write the metrics to this file"
     parser.add_argument("--json", type=output_file, metavar="FILE", help=text)
 
 
@@ -361,7 +371,7 @@ def add_training_options(parser: argparse.ArgumentParser, splits: Sequence[str])
 
 
 def output_file(text: str) -> Path:
-    """The path of a file that can be written, for argparse: a run may take hours."""
+    """The path of a writable file, for argparse: checked first, as a run may take hours."""
     path = Path(text)
     if path.is_dir():
         raise argparse.ArgumentTypeError(f"{path} is a folder: give a file")
@@ -373,33 +383,36 @@ def output_file(text: str) -> Path:
             return path
     except OSError as error:
         raise argparse.ArgumentTypeError(
-            f"{folder} is no folder that can be written to ({error.strerror})"
+            f"cannot write to the folder {folder} ({error.strerror}): give another path"
         ) from error
 
 
 def positive_int(text: str) -> int:
-    """An integer from 1 on, for argparse."""
-    return _at_least(1, int(text))
+    """An integer of at least 1, for argparse."""
+    return _at_least(1, text, int)
 
 
 def non_negative_int(text: str) -> int:
-    """An integer from 0 on, for argparse."""
-    return _at_least(0, int(text))
+    """An integer of at least 0, for argparse."""
+    return _at_least(0, text, int)
 
 
 def non_negative_float(text: str) -> float:
-    """A number from 0 on, for argparse."""
-    return _at_least(0, float(text))
+    """A number of at least 0, for argparse."""
+    return _at_least(0, text, float)
 
 
 def duration_s(text: str) -> float:
-    """Seconds from a millisecond on, for argparse."""
-    return _at_least(0.001, float(text))
+    """Seconds, at least a millisecond, for argparse."""
+    return _at_least(0.001, text, float)
 
 
-def _at_least(minimum: float, value: _Number) -> _Number:
-    if not minimum <= value <= LARGEST:
-        raise argparse.ArgumentTypeError(
-            f"{short_text(value)} is not a number from {minimum} to {LARGEST:g}"
-        )
-    return value
+def _at_least(minimum: float, text: str, kind: Callable[[str], _Number]) -> _Number:
+    with suppress(ValueError):
+        value = kind(text)
+        if minimum <= value <= LARGEST:
+            return value
+    noun = "an integer" if kind is int else "a number"
+    raise argparse.ArgumentTypeError(
+        f"{short_text(text)} is not {noun} from {minimum} to {LARGEST:g}"
+    )

@@ -33,7 +33,7 @@ its default (installed as share/social_implicit_ros/config/predictor.yaml).
   ros2 param describe /predictor tracker
   ros2 launch social_implicit_ros predictor.launch.py --show-args
 """
-#: How long a signal may wait for a node that has nothing to do.
+#: Maximum delay of the reaction to a signal while the node is idle, seconds.
 _POLL_S = 0.1
 
 
@@ -64,7 +64,7 @@ def main(args: list[str] | None = None) -> None:
 
 
 def ineffective_files(arguments: Sequence[str], node: str) -> Iterator[str]:
-    """A line for each parameter file that has no section for the node of a full name."""
+    """A line for each parameter file without a section for the node with this full name."""
     for option, file in pairwise(arguments):
         if option != "--params-file":
             continue
@@ -93,7 +93,7 @@ def check_command_line(arguments: Sequence[str]) -> None:
         parser.exit(1, f"predictor_node: {ros_error_text(error)}\n")
     own = arguments[: arguments.index("--ros-args")] if "--ros-args" in arguments else arguments
     for argument in own:
-        # rcl takes it for a remapping, of which it then says nothing.
+        # rcl would take it as a remapping and ignore it silently.
         if argument in ("-p", "-r") or argument.partition(":=")[0] in _NAMES:
             parser.error(f"{argument}: parameters and remappings follow --ros-args, see --help")
     if parser.parse_args(others).version:

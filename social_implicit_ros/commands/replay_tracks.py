@@ -40,12 +40,12 @@ from social_implicit_ros.untrusted_files import printable_text
 
 #: Period of /clock in seconds: the maximum delay of timers in simulated time.
 CLOCK_PERIOD_S = 0.01
-#: After a longer stall, such as of a suspended machine, the replay goes on where it was, seconds.
+#: After a longer stall, seconds, such as a suspended machine, the replay resumes where it stopped.
 LONGEST_STALL_S = 0.5
 
 
 class ReplayNode(Node):
-    """Publishes what is due, at every call of a steady timer."""
+    """Publishes the recorded messages that are due, at every call of a steady timer."""
 
     def __init__(
         self,
@@ -58,10 +58,10 @@ class ReplayNode(Node):
         wait: bool,
         floor_plan: FloorPlan | None = None,
     ) -> None:
-        """Starts to play when the node spins.
+        """The replay starts when the node spins.
 
         Args:
-            playback: what to publish when.
+            playback: the messages to publish, in order of time.
             topic: of the tracks.
             tracker: mapping of the published messages, a key of `MESSAGE_TYPES`.
             frame_id: of the tracks.
@@ -81,7 +81,7 @@ class ReplayNode(Node):
         if floor_plan is not None:
             self._map = self.create_publisher(OccupancyGrid, "map", qos.map_())
             self._map.publish(serialised_map(floor_plan, 0, frame_id))
-        # Steady, as this node publishes the simulated time.
+        # Steady: a timer of ROS time would wait for the /clock that this node publishes.
         self._timer = steady_timer(self, CLOCK_PERIOD_S, self._publish_due)
 
     def finish(self) -> None:
@@ -183,7 +183,7 @@ def _spin(node: ReplayNode, *, until: Callable[[], bool]) -> None:
 
 
 def _tracker_of(recording: TrackSource) -> str:
-    """The recorded type if possible, so that the node needs no other mapping for the replay."""
+    """The recorded type if it can be published: the node then needs no other mapping."""
     names = (name for name, kind in MESSAGE_TYPES.items() if kind == recording.message_type)
     return next(names, "marker_array")
 
@@ -199,7 +199,7 @@ def _parser() -> argparse.ArgumentParser:
         ".npy or .npz"
     )
     add("file", type=Path, metavar="FILE", help=text)
-    add("--rate", type=float, default=1.0, help="speed, default: %(default)s")
+    add("--rate", type=float, default=1.0, help="recorded seconds per second, default: %(default)s")
     add("--topic", default="tracks", help="topic to publish on, default: %(default)s")
     text = "type to publish, default: as recorded; marker_array for text"
     add("--type", choices=sorted(MESSAGE_TYPES), help=text)

@@ -1,7 +1,8 @@
 """The demonstration (`make demo`): the node predicts a replayed crowd and is evaluated.
 
-Node and replay are processes that communicate over DDS on this machine. This one scores and draws
-the predictions. At the end `evaluate_bag` evaluates the same part, with adaptive regions too.
+Node and replay are processes that communicate over DDS on this machine. This process scores and
+draws the predictions. At the end it evaluates the same part as `evaluate_bag` does, with adaptive
+regions too.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ from social_implicit_ros.ros.processes.signals import take_over
 
 #: Below the data folder (SOCIAL_IMPLICIT_DATA): the recording replayed instead of the shipped one.
 HOTEL = Path("eth_ucy/all_data/biwi_hotel.txt")
-#: Recorded seconds per second: adapting takes a minute with people, longer than anybody waits.
+#: Recorded seconds per second. The regions need about a minute with people to adapt, which is too
+#: long to wait for at the recorded speed.
 RATE = 3.0
 
 #: Timeout of the first prediction, seconds.
@@ -71,7 +73,7 @@ GROUND_TRUTH_S = 10.0
 
 #: Share of the predictions after which the regions are drawn: they have adapted by then.
 ADAPTED = 1 / 3
-#: Ticks at which the report evaluates distributions: few, as the user waits.
+#: Ticks at which the report evaluates distributions, which is slow: the user waits for it.
 REPORT_MOMENTS = 10
 
 
@@ -203,7 +205,7 @@ def _replay_arguments(show: Show, frame_id: str) -> list[str]:
 def _listen(
     listener: Listener[PublishedPrediction], node: subprocess.Popen, log: Path, started_s: float
 ) -> None:
-    """Receives messages for a moment; raises DemoError if the node fails."""
+    """Receives messages for 0.1 s; raises DemoError if the node fails."""
     listener.listen(0.1)
     if node.poll() is not None:
         raise DemoError(f"the node ended with {node.returncode}:\n{tail(log)}")
@@ -257,7 +259,6 @@ def _report(
         subtitle="  ·  ".join(names),
         floor_plan=show.floor_plan,
     )
-    # Late, when the regions have adapted.
     adapted = scored[int(ADAPTED * len(scored)) :]
     best = most_complete(adapted)
     shown = excerpt(adapted, best)
@@ -307,16 +308,16 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="social_implicit_demo",
         description="Predicts a replayed crowd with the node, prints the scores, and draws them. "
-        "With SOCIAL_IMPLICIT_DATA naming the folder of the ETH/UCY recordings it replays the "
-        "ETH hotel, else a simulated crowd.",
+        "Replays the ETH hotel recording if SOCIAL_IMPLICIT_DATA is the folder of the ETH/UCY "
+        "recordings, else a simulated crowd.",
     )
     out = Path("demo_output")
     text = "output folder (default: %(default)s)"
     parser.add_argument("--out", type=Path, default=out, metavar="DIR", help=text)
     opt.add_old_name(parser, "--output", "--out")
-    text = "seconds (default: %(default)s)"
+    text = "duration of the replay in seconds (default: %(default)s)"
     parser.add_argument("--duration", type=opt.duration_s, default=20.0, metavar="S", help=text)
-    text = "as the node's parameter (default: the node's)"
+    text = "as the node's parameter model (default: default)"
     parser.add_argument("--model", metavar="NAME|FILE", help=text)
     return parser
 

@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="tracks_to_bag",
         description="Writes trajectories of pedestrians (lines of: frame id x_m y_m, or another "
         "format that evaluate_bag reads) as rosbag2 MCAP, for `ros2 bag play` or `replay_tracks`. "
-        "Of a bag it takes positions and ids, which become numbers: no velocities, map or tf.",
+        "From a bag it copies positions, and ids as numbers, but no velocities, map or transforms.",
     )
     add, default = parser.add_argument, "default: %(default)s"
     add("file", type=Path, metavar="FILE", help="the trajectories")

@@ -1,4 +1,4 @@
-"""Trains Social-Implicit for each split and for robots."""
+"""Trains Social-Implicit: a model for each split of the benchmark, and one for robots."""
 
 from __future__ import annotations
 

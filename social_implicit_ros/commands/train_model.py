@@ -73,7 +73,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add, n = parser.add_argument, TuneSettings.iterations
     add("--iterations", type=opt.non_negative_int, default=n, metavar="N", help=text)
     opt.add_text_options(parser)
-    opt.add_seed_option(parser, "of everything drawn")
+    opt.add_seed_option(parser, "of all random numbers")
     options = parser.parse_args(arguments)
     if options.name and Path(options.name).name != options.name:
         parser.error(f"--name is {options.name!r}: give its folder with --out")
@@ -81,7 +81,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _run(options: argparse.Namespace, console: Console, progress_console: Console) -> None:
-    # People only: the robot is no neighbour in training.
+    # In training, only people are neighbours, not the robot.
     settings = replace(opt.settings_of("train_model", options), robot="none")
     # Check all inputs before anything that takes long.
     options.model = options.model or load_choices(options.params, options.tracker).model

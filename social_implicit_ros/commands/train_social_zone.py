@@ -1,4 +1,4 @@
-"""Trains and calibrates the default model, and prints its tables."""
+"""Trains and calibrates the default model, or prints a table about its training."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ from social_implicit_ros.training.social_zone.file import ARCHITECTURE, save_soc
 from social_implicit_ros.training.social_zone.fit import FitSettings, agents_of_scenes, fit
 from social_implicit_ros.training.social_zone.model import SocialZoneSizes, live_parameters
 
-#: Chosen on the recordings of the benchmark: up to these distances neither the mean error nor the
+#: Chosen on the recordings of the benchmark: with these distances neither the mean error nor the
 #: best of 20 changes by more than a millimetre or two.
 COUPLING = Coupling(passing_m=0.42, apart_m=0.27)
 
-#: Of the model for robots, chosen on recordings of robots that are not in its training: there
-#: people keep their speed more often than in those of the benchmark.
+#: Settings of the model for robots, chosen on robot recordings outside its training data. There,
+#: people keep their speed more often than in the benchmark.
 ROBOT_SETTINGS = FitSettings(trust=0.5, sharpness=1.5)
 
 #: Ablation -> the model and training without one idea.
@@ -94,13 +94,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_training_options(parser, SPLITS)
     task = parser.add_mutually_exclusive_group(required=True)
     task.add_argument("--out", type=Path, metavar="DIR", help="output folder of the model files")
-    text = "print an ablation study on the validation scenes, by default of all changes"
+    text = "print an ablation study on the validation scenes (default: of all changes)"
     task.add_argument("--ablation", nargs="*", choices=ABLATIONS, metavar="CHANGE", help=text)
     text = "print mean and standard deviation over N seeds on validation and test scenes"
     task.add_argument("--seeds", type=positive_int, metavar="N", help=text)
     options = parser.parse_args(arguments)
     if options.out is None and ROBOT_SPLIT in (options.split or ()):
-        parser.error(f"the tables are of the leave-one-out splits; {ROBOT_SPLIT!r} is none")
+        parser.error(
+            f"--split {ROBOT_SPLIT} is only trained (--out): tables need leave-one-out splits"
+        )
     return options
 
 

@@ -237,7 +237,7 @@ class TestWhatIsWrong:
             run(bag, "--out", tmp_path, "--backend", "dask")
 
         assert caught.value.code == 2
-        assert "belong together" in capsys.readouterr().err
+        assert "--backend dask needs --scheduler" in capsys.readouterr().err
 
     def nothing(self, bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
         """What is said where nothing can be evaluated."""

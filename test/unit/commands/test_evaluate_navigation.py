@@ -128,4 +128,4 @@ def test_braking_is_of_the_chance_planner(tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         main([CROWD, "--out", str(tmp_path), "--planner", "costmap", "--brake"])
 
-    assert "--brake only with --planner chance" in capsys.readouterr().err
+    assert "--brake needs --planner chance" in capsys.readouterr().err

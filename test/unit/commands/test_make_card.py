@@ -104,7 +104,7 @@ def test_a_step_that_nobody_gives_is_asked_for(
 def test_a_step_of_no_time_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main([str(model_without_card(tmp_path)), "--step-s", "0"])
-    assert "--step-s: 0.0 is not a number from 0.001" in capsys.readouterr().err
+    assert "--step-s: '0' is not a number from 0.001" in capsys.readouterr().err
 
 
 def test_a_folder_is_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -66,7 +66,8 @@ def test_a_number_out_of_range_is_refused(arguments, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         parser().parse_args(arguments)
 
-    assert arguments[0] in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert arguments[0] in said and f"'{arguments[1]}' is not an integer from" in said
 
 
 def test_the_former_name_of_an_option_is_accepted_and_named(capsys):
@@ -215,7 +216,7 @@ def test_a_section_out_of_bounds_is_refused_before_anything_is_read(
     [
         (OSError(errno.EACCES, "No", "/out/a"), "/out/a: No; change its permissions, or give"),
         (OSError(errno.ENOENT, "No such folder", "/a"), "/a: No such folder; give another path"),
-        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device; make room"),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device; free space"),
         (ValueError("no such thing"), "no such thing"),
     ],
 )
@@ -246,7 +247,7 @@ def test_a_file_is_no_output_folder(
     (tmp_path / "walk.txt").write_text("0 1 0 0\n10 1 0 0\n")
     (tmp_path / "out").write_text("mine")
     assert run(command, tmp_path / "walk.txt") == 2
-    assert "out is no folder: give another path" in capsys.readouterr().err
+    assert "out is not a folder: give another path" in capsys.readouterr().err
     assert (tmp_path / "out").read_text() == "mine"
 
 
