@@ -41,6 +41,10 @@ class Motions:
         """The motions in some rows."""
         return Motions(*(getattr(self, entry.name)[rows] for entry in fields(self)))
 
+    def gaps_s(self, stamp_ns: int | IntArray) -> FloatArray:
+        """(A,) seconds from the newest observations to a stamp, or to (A,) stamps."""
+        return np.asarray((stamp_ns - self.stamps_ns) / NS_PER_S)
+
     def extrapolated_m(self, gaps_s: FloatArray) -> FloatArray:
         """(A, 2) positions in metres, extrapolated by (A,) times in seconds."""
         return np.asarray(self.positions_m + self.velocities_m_s * gaps_s[:, None])

@@ -31,7 +31,7 @@ from social_implicit_ros.recordings.track_source import TrackSource
 from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.frames.transforms import RigidTransform
 from social_implicit_ros.tracks.history import TrackHistory
-from social_implicit_ros.tracks.identities.pairing import pairs
+from social_implicit_ros.tracks.identities.pairing import assigned
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, IntArray, SkipReason, Tracks
@@ -187,7 +187,7 @@ def _owners_by_position(people: People) -> _Owners:
         is_near = distance_m <= GATE_M
         is_near[[agent == ROBOT_ID for agent in tick.window.ids]] = False
         owned = np.full(len(tick.window.ids), NOBODY)
-        for row, person in pairs(distance_m, is_near, GATE_M):
+        for row, person in assigned(distance_m, is_near, GATE_M):
             owned[row] = present[person]
         return owned, np.zeros(len(owned))
 

@@ -103,7 +103,7 @@ class SharedJumps:
             return None
         ids = tuple(i for i, row in zip(tracks.ids, rows, strict=True) if row)
         motions = history.motions(ids)
-        gaps_s = (tracks.stamp_ns - motions.stamps_ns) / NS_PER_S
+        gaps_s = motions.gaps_s(tracks.stamp_ns)
         usable = (gaps_s > 0.0) & (gaps_s <= _MAX_GAP_S) & (motions.intervals_ns > 0)
         if usable.sum() < _MIN_PEOPLE:
             return None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from social_implicit_ros.tracks.history import TrackHistory
-from social_implicit_ros.tracks.identities.pairing import close_rows
+from social_implicit_ros.tracks.identities.pairing import Pair, close_rows, positions_at
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import Tracks
 
@@ -30,13 +30,13 @@ _APART_M = 0.3
 _N_USUAL = 5
 #: Largest cell of rounded positions, metres; in larger ones two people may share a cell.
 _MAX_CELL_M = 0.1
-#: Maximum time for which a track is extrapolated to compare it with others, nanoseconds.
+#: Time for which a track that is no longer reported is compared with others, nanoseconds.
 _JUST_NS = NS_PER_S // 2
 
 
 @dataclass
-class _Pair:
-    """Two close tracks: first and newest stamp, and mean squared distance."""
+class _Closeness:
+    """How close two tracks are: first and newest stamp, and mean squared distance."""
 
     since_ns: int
     newest_ns: int
@@ -56,8 +56,8 @@ class Doubles:
 
     def __init__(self) -> None:
         #: Pairs of ids that are the same person.
-        self.found: dict[tuple[str, str], None] = {}
-        self._pairs: dict[tuple[str, str], _Pair] = {}
+        self.found: dict[Pair, None] = {}
+        self._close: dict[Pair, _Closeness] = {}
         self._n_found = 0
         self._seen_ns: dict[str, int] = {}  # newest stamp of each id
 
@@ -74,21 +74,19 @@ class Doubles:
         ids, places_m = tracks.ids, tracks.positions_m
         others = self._just_seen(tracks, history)
         if others:
-            motions = history.motions(others)
-            gaps_s = (tracks.stamp_ns - motions.stamps_ns) / NS_PER_S
             ids = (*ids, *others)
-            places_m = np.concatenate([places_m, motions.extrapolated_m(gaps_s)])
+            places_m = np.concatenate([places_m, positions_at(tracks.stamp_ns, others, history)])
         near = close_rows(places_m, _NEAR_M) if len(ids) > 1 else []
-        if not near and not self._pairs:
+        if not near and not self._close:
             return
         present = set(tracks.ids)
         row_of = {agent_id: row for row, agent_id in enumerate(ids)}
         for rows in near:
             one, other = sorted(ids[row] for row in rows)
-            if one != other and (one, other) not in self._pairs:
-                self._pairs[one, other] = _Pair(tracks.stamp_ns, tracks.stamp_ns, 0.0, 0)
+            if one != other and (one, other) not in self._close:
+                self._close[one, other] = _Closeness(tracks.stamp_ns, tracks.stamp_ns, 0.0, 0)
         noise_m2 = 4.0 * history.noise_m(tracks.source) ** 2
-        for pair, known in list(self._pairs.items()):
+        for pair, known in list(self._close.items()):
             if any(i not in row_of for i in pair) or present.isdisjoint(pair):
                 if history.unknown(pair):
                     self._drop(pair)
@@ -117,7 +115,7 @@ class Doubles:
         unknown = set(history.unknown(just_seen))
         return tuple(sorted(just_seen - unknown))
 
-    def _is_double(self, known: _Pair, noise_m2: float, cell_m: float) -> bool:
+    def _is_double(self, known: _Closeness, noise_m2: float, cell_m: float) -> bool:
         least_ns = _CONFIRM_NS // (2 if self._n_found >= _N_USUAL else 1)
         limit_m2 = min(_BIAS_M**2 + _NOISE_SHARE * noise_m2, _MAX_RMS_M**2)
         return (
@@ -127,6 +125,6 @@ class Doubles:
             and cell_m <= _MAX_CELL_M
         )
 
-    def _drop(self, pair: tuple[str, str]) -> None:
-        del self._pairs[pair]
+    def _drop(self, pair: Pair) -> None:
+        del self._close[pair]
         self.found.pop(pair, None)

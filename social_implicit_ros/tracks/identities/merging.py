@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from social_implicit_ros.tracks.history import TrackHistory
-from social_implicit_ros.tracks.identities.pairing import pairs
+from social_implicit_ros.tracks.identities.pairing import Pair, assigned, positions_at
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, Tracks
 
@@ -24,10 +24,6 @@ _SPLIT_DISTANCES, _SPLIT_S = 2.0, 0.5
 _LAG_S = 0.3
 #: Tolerated lead of trackers' clocks over this node's clock, seconds.
 _AHEAD_S = 0.05
-#: Longest time over which a track is extrapolated for a comparison, seconds.
-_MAX_GAP_S = 1.5
-
-_Pair = tuple[str, str]
 
 
 class TrackMerger:
@@ -38,7 +34,7 @@ class TrackMerger:
         self._counts = counts
         self._source_of: dict[str, str] = {}
         self._person_of: dict[str, str] = {}  # published id of each merged track
-        self._close_since_ns: dict[_Pair, int] = {}
+        self._close_since_ns: dict[Pair, int] = {}
         self._apart_since_ns: dict[str, int] = {}
 
     def observe(
@@ -46,7 +42,7 @@ class TrackMerger:
         tracks: Tracks,
         history: TrackHistory,
         max_distance_m: float,
-        doubles: Collection[_Pair] = (),
+        doubles: Collection[Pair] = (),
     ) -> None:
         """Compares the tracks of a message with those of other trackers.
 
@@ -72,7 +68,7 @@ class TrackMerger:
             others = tuple(i for i in known if source_of.get(i, tracks.source) != tracks.source)
         distances_m = np.empty((len(own), len(others)))
         if own and others:
-            expected_m = _positions_at(tracks.stamp_ns, others, history)
+            expected_m = positions_at(tracks.stamp_ns, others, history)
             distances_m = np.linalg.norm(tracks.positions_m[rows, None] - expected_m, axis=-1)
         for pair in doubles:
             persons = {self._person_of.get(agent_id, agent_id) for agent_id in pair}
@@ -195,7 +191,7 @@ class TrackMerger:
         others: tuple[str, ...],
         distances_m: FloatArray,
         max_distance_m: float,
-    ) -> set[_Pair]:
+    ) -> set[Pair]:
         """Pairs of close tracks, assigned one to one with each other tracker."""
         if not own or not others:
             return set()
@@ -207,7 +203,7 @@ class TrackMerger:
         found = set()
         for tracker in dict.fromkeys(trackers.tolist()):
             columns = np.flatnonzero(trackers == tracker)
-            chosen = pairs(distances_m[:, columns], is_allowed[:, columns], max_distance_m)
+            chosen = assigned(distances_m[:, columns], is_allowed[:, columns], max_distance_m)
             found |= {(own[row], others[columns[column]]) for row, column in chosen}
         return found
 
@@ -225,7 +221,7 @@ class TrackMerger:
             for agent_id, source in self._source_of.items()
         }
 
-    def _merge(self, pair: _Pair, history: TrackHistory) -> None:
+    def _merge(self, pair: Pair, history: TrackHistory) -> None:
         """Merges two tracks into one person, with the id of the better track."""
         began_ns, newest_ns = history.began_ns(pair), history.newest(pair)[0]
         lags_s = (newest_ns.max() - newest_ns) / NS_PER_S
@@ -239,10 +235,3 @@ class TrackMerger:
         self._person_of.update(dict.fromkeys((*members, *pair), person))
         self._close_since_ns.pop(pair, None)
         self._counts["merged"] += 1
-
-
-def _positions_at(stamp_ns: int, ids: tuple[str, ...], history: TrackHistory) -> FloatArray:
-    """(B, 2) positions of tracks at a stamp near their newest one, metres."""
-    motions = history.motions(ids)
-    gaps_s = (stamp_ns - motions.stamps_ns) / NS_PER_S
-    return motions.extrapolated_m(np.clip(gaps_s, -_MAX_GAP_S, _MAX_GAP_S))

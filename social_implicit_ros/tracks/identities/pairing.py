@@ -1,18 +1,31 @@
-"""Pairs of tracks: one-to-one assignment between two groups, and close pairs."""
+"""Pairs of tracks: positions to compare, close pairs, and one-to-one assignment of two groups."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.types import BoolArray, FloatArray
+
+#: Ids of two tracks.
+Pair = tuple[str, str]
+#: Longest time over which a track is extrapolated for a comparison, seconds.
+_MAX_GAP_S = 1.5
+
+
+def positions_at(stamp_ns: int, ids: tuple[str, ...], history: TrackHistory) -> FloatArray:
+    """(A, 2) positions of remembered tracks at a stamp near their newest one, metres."""
+    motions = history.motions(ids)
+    gaps_s = np.clip(motions.gaps_s(stamp_ns), -_MAX_GAP_S, _MAX_GAP_S)
+    return motions.extrapolated_m(gaps_s)
 
 
 def load() -> None:
-    """Imports the libraries of `pairs`, which takes too long within a tick."""
+    """Imports the libraries of `assigned`, which takes too long within a tick."""
     import scipy.sparse.csgraph  # noqa: F401
 
 
-def pairs(costs: FloatArray, is_allowed: BoolArray, limit: float) -> list[tuple[int, int]]:
+def assigned(costs: FloatArray, is_allowed: BoolArray, limit: float) -> list[tuple[int, int]]:
     """The one-to-one assignment with the most allowed pairs, and the lowest cost among those.
 
     Args:

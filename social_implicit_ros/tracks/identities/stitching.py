@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from social_implicit_ros.tracks.history import TrackHistory
-from social_implicit_ros.tracks.identities.pairing import pairs
+from social_implicit_ros.tracks.identities.pairing import assigned
 from social_implicit_ros.tracks.motions import Motions
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, Tracks
@@ -52,10 +52,10 @@ def successors(lost: Motions, positions_m: FloatArray, stamp_ns: int) -> list[tu
             nanoseconds.
 
     Returns:
-        Rows in `lost` and in `positions_m` of the pairs inside the gates, chosen as in `pairs`.
+        Rows in `lost` and in `positions_m` of the pairs inside the gates, chosen as in `assigned`.
     """
     costs = position_costs(lost, positions_m, stamp_ns)
-    return pairs(costs, costs <= POSITION_GATE, POSITION_GATE)
+    return assigned(costs, costs <= POSITION_GATE, POSITION_GATE)
 
 
 def motion_costs(lost: Motions, first: Tracks, second: Tracks) -> FloatArray:
@@ -68,7 +68,7 @@ def motion_costs(lost: Motions, first: Tracks, second: Tracks) -> FloatArray:
     """
     elapsed_s = (second.stamp_ns - first.stamp_ns) / NS_PER_S
     velocities_m_s = (second.positions_m - first.positions_m) / elapsed_s
-    gaps_s = (first.stamp_ns - lost.stamps_ns) / NS_PER_S
+    gaps_s = lost.gaps_s(first.stamp_ns)
     variance = lost.velocity_std_m_s**2 + _VELOCITY_STD_M_S**2 * gaps_s
     variance += 2.0 * (_NOISE_STD_M / elapsed_s) ** 2
     costs = np.square(velocities_m_s - lost.velocities_m_s[:, None]).sum(axis=-1)
@@ -87,7 +87,7 @@ def position_costs(
         stamp_ns: stamp of the positions, integer nanoseconds.
         std_m: standard deviation of a position, metres.
     """
-    gaps_s = (stamp_ns - lost.stamps_ns) / NS_PER_S
+    gaps_s = lost.gaps_s(stamp_ns)
     velocity_variance = lost.velocity_std_m_s**2 + _VELOCITY_STD_M_S**2 * gaps_s
     variance_m2 = std_m**2 + velocity_variance * gaps_s**2
     distances_m = positions_m - lost.extrapolated_m(gaps_s)[:, None]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from social_implicit_ros.tracks.history import TrackHistory
-from social_implicit_ros.tracks.identities.pairing import close_rows
+from social_implicit_ros.tracks.identities.pairing import Pair, close_rows
 from social_implicit_ros.tracks.identities.stitching import (
     MOTION_GATE,
     POSITION_GATE,
@@ -45,8 +45,6 @@ _MAX_STD_M_S = 0.5
 #: Maximum number of swapped ids in memory; most are those of people who left long ago.
 _MAX_SWAPPED = 10_000
 
-_Pair = tuple[str, str]
-
 
 @dataclass(eq=False)
 class _Suspects:
@@ -69,9 +67,9 @@ class SwapUntangler:
         self._counts = counts
         #: The tracker's id -> id of the person, if they differ; a permutation.
         self.own_id_of: dict[str, str] = {}
-        self._pairs: list[_Pair] = []  # people who are or were close to each other
+        self._pairs: list[Pair] = []  # people who are or were close to each other
         self._before: Motions | None = None  # (2 P,) motions of both people of each pair
-        self._suspects: dict[_Pair, _Suspects] = {}
+        self._suspects: dict[Pair, _Suspects] = {}
         self._compared_ns: int | None = None
 
     @property
@@ -106,9 +104,7 @@ class SwapUntangler:
             tracks = tracks.of_agents(np.array([i not in held for i in tracks.ids], dtype=bool))
         return [*entering, tracks]
 
-    def _watch(
-        self, close: list[_Pair], history: TrackHistory, known_as: Mapping[str, str]
-    ) -> None:
+    def _watch(self, close: list[Pair], history: TrackHistory, known_as: Mapping[str, str]) -> None:
         """Stores the motions of people who come close to each other."""
         watched = {*self._pairs, *self._suspects}
         new = [pair for pair in close if pair not in watched]
@@ -184,7 +180,7 @@ class SwapUntangler:
             entering.extend(suspects.held)
         return sorted(entering, key=lambda each: each.stamp_ns)
 
-    def _swap(self, pair: _Pair) -> None:
+    def _swap(self, pair: Pair) -> None:
         self._counts["untangled"] += 1
         others = [row for row, watched in enumerate(self._pairs) if watched != pair]
         self._keep(np.array(others, dtype=np.int64))
@@ -215,7 +211,7 @@ def _swapped_cost(costs: FloatArray) -> FloatArray:
     return np.maximum(costs[..., 0, 1], costs[..., 1, 0])
 
 
-def _close_pairs(tracks: Tracks) -> list[_Pair]:
+def _close_pairs(tracks: Tracks) -> list[Pair]:
     """Ids of people who are close to each other."""
     close = ((tracks.ids[a], tracks.ids[b]) for a, b in close_rows(tracks.positions_m, _CLOSE_M))
     return [(min(pair), max(pair)) for pair in close if pair[0] != pair[1]]

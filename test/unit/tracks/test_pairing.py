@@ -2,19 +2,19 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from social_implicit_ros.tracks.identities.pairing import close_rows, pairs
+from social_implicit_ros.tracks.identities.pairing import assigned, close_rows
 
 
 def test_more_pairs_are_better_than_cheaper_ones() -> None:
     costs = np.array([[0.0, 0.9], [0.9, 1.5]])
 
-    assert sorted(pairs(costs, costs <= 1.0, 1.0)) == [(0, 1), (1, 0)]
+    assert sorted(assigned(costs, costs <= 1.0, 1.0)) == [(0, 1), (1, 0)]
 
 
 def test_pairs_beyond_the_limit_are_not_chosen() -> None:
     costs = np.array([[3.0, 0.0], [2.0, 4.0], [5.0, 6.0]])
 
-    assert pairs(costs, costs <= 1.0, 1.0) == [(0, 1)]
+    assert assigned(costs, costs <= 1.0, 1.0) == [(0, 1)]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -22,7 +22,7 @@ def test_the_sum_of_costs_is_the_least(seed: int) -> None:
     generator = np.random.default_rng(seed)
     costs = generator.random(generator.integers(1, 9, 2))
 
-    chosen = tuple(zip(*pairs(costs, np.ones(costs.shape, dtype=bool), 1.0), strict=True))
+    chosen = tuple(zip(*assigned(costs, np.ones(costs.shape, dtype=bool), 1.0), strict=True))
 
     least = costs[linear_sum_assignment(costs)].sum()
     assert len(chosen[0]) == min(costs.shape)
