@@ -12,13 +12,13 @@ demo: ## Predict a crowd with the real node; prints a table, draws into demo_out
 	$(VENV)
 	@$(BIN)/social_implicit_demo
 
-# Number of processes that run tests in parallel, each with one thread for matrices: one more than
-# two cores, as tests of nodes mostly wait.
+# Number of processes that run tests in parallel, each with one thread for matrices. Tests of nodes
+# mostly wait, so three suit two cores.
 WORKERS ?= 3
-# Bytecode is kept, or each of hundreds of processes compiles the package again.
-# Fast DDS without shared memory: what a killed process leaves there can hang later ones.
+# Bytecode is written: otherwise each of hundreds of processes compiles the package again.
+# Fast DDS uses no shared memory: segments that a killed process leaves can block later processes.
 PYTEST := PYTHONDONTWRITEBYTECODE= FASTDDS_BUILTIN_TRANSPORTS=UDPv4 OMP_NUM_THREADS=1 $(BIN)/pytest --benchmark-disable --numprocesses $(WORKERS) --dist worksteal
-# DDS loses a discovery once in thousands: a test that timed out waiting for another process runs once more.
+# DDS fails to discover a process once in thousands of times: a test that timed out waiting runs again.
 PYTEST += --reruns 1 --only-rerun "did not happen"
 
 static:
@@ -32,7 +32,7 @@ interfaces:
 
 test: ## Check style, types and imports; run every test that needs no torch
 	$(VENV) test
-# At once: mypy, and much of the build, run on one core.
+# In parallel, as mypy and much of the build each use one core.
 	@$(MAKE) --no-print-directory --jobs 2 static interfaces
 	$(PYTEST)
 
@@ -61,7 +61,7 @@ test-jazzy: ## Test the node with ROS 2 Jazzy from PyPI (needs python3.12)
 	@$(JAZZY)/bin/python scripts/build_test_interfaces.py
 	$(subst $(BIN),$(JAZZY)/bin,$(PYTEST)) test/ros test/unit/ros
 
-lint: ## Fix style where a tool can, report the rest
+lint: ## Fix style automatically, report what remains
 	$(VENV) test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -77,7 +77,7 @@ fuzz: ## Fuzz the parsers with over 100,000 inputs (minutes)
 	$(VENV) test fuzz
 	$(BIN)/python scripts/run_fuzzers.py
 
-newcomer: ## Go the ways of three newcomers, as documented (a student in a fresh environment)
+newcomer: ## Follow the docs as a student (fresh environment), a researcher and a roboticist
 	$(VENV) training
 	test/newcomer/student.sh $(PYTHON)
 	test/newcomer/researcher.sh $(BIN)

@@ -1,4 +1,4 @@
-"""Installs the package; name, version and licence are read from package.xml, their one place."""
+"""Installs the package. Name, version and licence are read from package.xml."""
 
 from pathlib import Path
 from xml.etree import ElementTree
@@ -9,7 +9,7 @@ manifest = ElementTree.parse(Path(__file__).parent / "package.xml").getroot()
 NAME = manifest.findtext("name")
 maintainer = manifest.find("maintainer")
 
-#: Command name -> "module:function"; each is one file that says what the command does.
+#: Command name -> "module:function" of its entry point; the command itself is commands/NAME.py.
 COMMANDS = {
     "predictor_node": "social_implicit_ros.commands.entry_points:predictor_node",
     "replay_tracks": "social_implicit_ros.commands.entry_points:replay_tracks",
@@ -30,7 +30,7 @@ COMMANDS = {
 
 
 def share(folder: str) -> list[tuple[str, list[str]]]:
-    """The data_files rows that install `folder`, with its subfolders, below share/<package>."""
+    """The data_files entries that install `folder` with its subfolders in share/<package>."""
     files = [path for path in sorted(Path(folder).rglob("*")) if path.is_file()]
     return [
         (f"share/{NAME}/{parent}", [str(path) for path in files if path.parent == parent])
@@ -76,7 +76,7 @@ setup(
     ],
     extras_require={
         "fleet": ["distributed"],
-        # colcon runs pytest where the extra of this name asks for it.
+        # colcon runs pytest if it is in the extra of this name.
         "test": ["hypothesis", "mcap", "pytest"],
         "training": ["onnx", "torch>=2.5"],
     },

@@ -18,7 +18,7 @@ PACKAGE = "social_implicit_ros"
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Sets other defaults for the arguments of replay.launch.py and includes it."""
+    """Includes replay.launch.py with other defaults for its arguments."""
     share = FindPackageShare(PACKAGE)
     crowd = resources.files("social_implicit_ros.recordings") / "crowd"
     arguments = {

@@ -2,7 +2,7 @@
 
     ros2 launch social_implicit_ros predictor.launch.py tracker:=people tracks:=/people rviz:=true
 
-Every parameter of the node is an argument; without the argument the params file sets it.
+Every parameter of the node is an argument. If it is not given, the params file sets it.
 """
 
 import os
@@ -77,10 +77,10 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def _warn_of_unknown(context: LaunchContext, known: Collection[str]) -> None:
-    """Warns of arguments that launch ignores.
+    """Warns about arguments that launch ignores.
 
-    Only if a launch file of this package was started directly: another launch file may have
-    arguments of its own.
+    Only if a launch file of this package was started directly: another launch file that includes
+    it may have arguments of its own.
     """
     own = {file.name for file in Path(__file__).parent.glob("*.launch.py")}
     if own.isdisjoint(Path(argument).name for argument in sys.argv):
@@ -129,7 +129,7 @@ def _nodes(context: LaunchContext) -> list[Action]:
             },
         ],
         remappings=[(name, topic) for name, topic in topics.items() if topic],
-        # For this logger only: at debug level the messages of rcl would bury those of the node.
+        # Set for this logger only: at debug level rcl logs far more than the node.
         ros_arguments=[
             "--log-level",
             f"{'.'.join([*_parts(namespace), 'predictor'])}:={argument('log_level')}",

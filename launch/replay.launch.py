@@ -20,7 +20,7 @@ PACKAGE = "social_implicit_ros"
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Declares the arguments and starts the predictor, and the replay, which waits for it."""
+    """Declares the arguments; starts the predictor and the replay, which waits for it."""
     predictor = PathJoinSubstitution([FindPackageShare(PACKAGE), "launch", "predictor.launch.py"])
     return LaunchDescription(
         [
@@ -60,7 +60,7 @@ def generate_launch_description() -> LaunchDescription:
                 default_value="true",
                 description="Use the time of /clock, which the replay publishes.",
             ),
-            # Before the node is started, which would outlive an error.
+            # First, as the node would keep running after an error of a later action.
             OpaqueFunction(function=_check),
             IncludeLaunchDescription(PythonLaunchDescriptionSource(predictor)),
             OpaqueFunction(function=_replay),
@@ -71,7 +71,7 @@ def generate_launch_description() -> LaunchDescription:
 def _check(context: LaunchContext) -> None:
     given = LaunchConfiguration("file").perform(context)
     if not Path(given).expanduser().exists():
-        raise RuntimeError(f"argument file:={given}: no such recording; give an absolute path")
+        raise RuntimeError(f"argument file:={given}: no such file or folder; give an absolute path")
 
 
 def _replay(context: LaunchContext) -> list[Action]:

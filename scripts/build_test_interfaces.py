@@ -1,4 +1,4 @@
-"""Builds the message packages of `test/interfaces` into the environment that runs this.
+"""Builds the message packages of `test/interfaces` into the environment that runs this script.
 
 Packages of a sourced distribution are not built again. A second run does nothing unless the
 definitions or the interpreter have changed.
@@ -21,13 +21,13 @@ BUILT_FROM = BUILD / "made_from"
 
 
 def main() -> None:
-    """Builds the missing packages. Without the tools to build them, their tests are skipped."""
+    """Builds the missing packages. If a build tool is missing, their tests are skipped."""
     digest = checksum()
     if BUILT_FROM.is_file() and BUILT_FROM.read_text() == digest:
         return
     missing = missing_tool()
     if missing:
-        print(f"[interfaces] {missing}: tests that need other packages' messages are skipped")
+        print(f"[interfaces] {missing}: tests that need messages of other packages are skipped")
         return
     shutil.rmtree(BUILD, ignore_errors=True)
     packages = [

@@ -62,7 +62,7 @@ SETTINGS: dict[str, Any] = {
     "confidence_levels": [0.3, 0.6, 0.9],
 }
 
-#: Name -> values. The name is the place of the values in a file.
+#: Name -> values. The name locates the values in a file.
 Leaves = dict[str, np.ndarray]
 
 
@@ -213,7 +213,7 @@ def produce(checkout: Path, data: Path, folder: Path, quick: bool) -> None:
 
     package = run("python", "-c", "import social_implicit_ros as p; print(*p.__path__)").strip()
     if Path(package).resolve().parent != checkout:
-        sys.exit(f"{checkout}/.venv runs {package}: make an environment there, unset PYTHONPATH")
+        sys.exit(f"{checkout}/.venv runs {package}: run `make test` there, and unset PYTHONPATH")
     shipped = next((checkout / "social_implicit_ros").rglob("crowd.mcap")).parent
     shutil.copytree(shipped, folder / "crowd")
     for name, (text, *options) in BAGS.items():

@@ -1,4 +1,4 @@
-"""Pictures of a model in the situations that matter to a robot, to look at before its tables.
+"""Draws the predictions of a model in situations that matter to a robot.
 
     python scripts/gallery.py [--model NAME] [--out gallery.png]
 
@@ -30,7 +30,7 @@ STEPS, CONFIDENCES = (2, 11), {0.95: 0.10, 0.5: 0.25}
 def walk(
     position: tuple[float, float], yaw_deg: float, speeds_m_s: FloatArray | float = 1.2
 ) -> FloatArray:
-    """(8, 2) positions that end at `position`, heading there as given."""
+    """(8, 2) positions of somebody who walks straight and arrives at `position`, metres."""
     moves = STEP_S * np.broadcast_to(speeds_m_s, N_OBSERVED - 1)
     heading = np.array([np.cos(np.radians(yaw_deg)), np.sin(np.radians(yaw_deg))])
     along = np.concatenate([[0.0], np.cumsum(moves)])
@@ -38,7 +38,7 @@ def walk(
 
 
 def bend(degrees_per_s: float) -> FloatArray:
-    """(8, 2) positions of somebody who turns steadily."""
+    """(8, 2) positions of somebody who turns at a constant rate, metres."""
     heading = np.radians(degrees_per_s) * STEP_S * np.arange(1.0 - N_OBSERVED, 1.0)
     steps = 1.2 * STEP_S * np.stack([np.cos(heading), np.sin(heading)], axis=-1)
     path = np.cumsum(steps, axis=0)
@@ -66,7 +66,7 @@ def scenes() -> dict[str, FloatArray]:
 
 
 def draw(axes: Axes, name: str, observed: FloatArray, prediction: Prediction) -> None:
-    """One scene from above."""
+    """Draws one scene from above."""
     radii = {c: radius_at(prediction, c) for c in CONFIDENCES}
     major, minor, yaw = ellipse_axes(prediction.covariance)
     for agent, past in enumerate(observed):
@@ -95,9 +95,11 @@ def draw(axes: Axes, name: str, observed: FloatArray, prediction: Prediction) ->
 
 
 def main() -> None:
-    """Writes the page of pictures."""
+    """Draws all scenes into one picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="default", help="as evaluate_bag takes it")
+    parser.add_argument(
+        "--model", default="default", help="as in evaluate_bag (default: %(default)s)"
+    )
     parser.add_argument("--out", type=Path, default=Path("gallery.png"))
     options = parser.parse_args()
     model = load_model(options.model)

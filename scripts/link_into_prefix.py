@@ -1,4 +1,4 @@
-"""Links the files that an editable install omits into the environment that runs this.
+"""Links the files that an editable install omits into the environment that runs this script.
 
 `ros2 run` looks for executables in `lib/<package>`, `ros2 launch` and the ament index for files in
 `share`; pip installs neither. The links point to the working tree, so edited launch and parameter

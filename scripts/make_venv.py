@@ -34,7 +34,11 @@ def main() -> None:
     optional = sys.argv[1:]
     unknown = sorted(set(optional) - set(OPTIONAL_SETS))
     if unknown:
-        sys.exit("unknown: {}; known: {}".format(", ".join(unknown), ", ".join(OPTIONAL_SETS)))
+        sys.exit(
+            "unknown requirements: {}; known: {}".format(
+                ", ".join(unknown), ", ".join(OPTIONAL_SETS)
+            )
+        )
     check_python()
     distribution = sourced_distribution()
     base = {
@@ -104,7 +108,7 @@ def sourced_distribution() -> "str | None":
 
 
 def create_venv(base: dict, system_site_packages: bool) -> None:
-    """Replaces any earlier environment by an empty one."""
+    """Creates an empty environment in place of any earlier one."""
     say(f"making .venv: Python {platform.python_version()}, ROS {base['ros']}")
     shutil.rmtree(str(VENV), ignore_errors=True)
     options = ["--system-site-packages"] if system_site_packages else []
@@ -123,7 +127,7 @@ def create_venv(base: dict, system_site_packages: bool) -> None:
 
 
 def install(*arguments: str, label: str) -> None:
-    """Runs `pip install` with one line of progress; on failure prints its output and exits."""
+    """Runs `pip install` with one line of progress; if it fails, prints its errors and exits."""
     say(f"installing {label} ...")
     command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     n_found = 0

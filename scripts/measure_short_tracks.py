@@ -21,14 +21,14 @@ from social_implicit_ros.types import FloatArray, Tracks
 AGES = (2, 3, 4, 5, 8, 15, 30, 60)
 #: Squared Mahalanobis radius of the 95 % region.
 REGION_95 = 5.991
-#: Time after which people are replaced by others, seconds. From them the noise is learned.
+#: Time after which people are replaced by others, seconds. The first ones only teach the noise.
 LIFE_S = 8.0
 N_LIVES = 3
-#: Of people who walk in circles, radians per second.
+#: Turn rate of people who walk in circles, radians per second.
 TURN_RAD_S = 0.3
-#: Of people who walk, metres per second.
+#: Range of the speeds of people who walk, metres per second.
 SPEEDS_M_S = (0.5, 1.8)
-#: Largest number of observations of the bound; with more, its grid would be too coarse.
+#: Maximum number of observations for the bound; with more, its grid would be too coarse.
 MAX_BOUND = 5
 
 
@@ -116,9 +116,9 @@ def position_m(
 ) -> FloatArray:
     """(A, 2) positions after a time, on straight lines or on circles."""
     half_turn = 0.5 * turn_rad_s * time_s
-    way_m = speed * time_s * np.sinc(half_turn / np.pi)
+    chord_m = speed * time_s * np.sinc(half_turn / np.pi)
     directions = np.stack([np.cos(heading + half_turn), np.sin(heading + half_turn)], axis=1)
-    return np.asarray(places_m + way_m[:, None] * directions)
+    return np.asarray(places_m + chord_m[:, None] * directions)
 
 
 def main() -> None:

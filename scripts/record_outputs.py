@@ -39,12 +39,13 @@ OUTPUTS = (
     *("pointcloud", "samples", "markers", "mpc_planner", "costmap", "detections", "autoware"),
     *("people", "costmap_converter"),
 )
-#: Topics whose content depends on the wall clock.
+#: Topics that are not compared: their content depends on the wall clock.
 NO_OUTPUTS = {"/predictor/metrics", "/predictor/transition_event"}
 #: Every replay begins at this stamp. Text recordings begin at zero, which allows no earlier stamps.
 BEGIN_NS = 1_700_000_000_000_000_000
-#: Some of the first messages are lost. They are so much older than the recording that the node has
-#: dropped their tracks by then, and so close to one another that none of them is evaluated.
+#: Messages before discovery are lost, so earlier ones are sent until one is answered. They are so
+#: much older than the recording that the node drops their tracks before it, and so close to one
+#: another that none of them is evaluated.
 BEFORE_NS, APART_NS = 1_000_000_000_000, 1_000
 ASK_AGAIN_S = 0.5
 #: The class of a message type.
@@ -116,7 +117,7 @@ def replay(
 ) -> None:
     """Publishes message by message; afterwards each list has one answer for each message."""
     tracks = peer.publisher(type(recording[0]), "/predictor/tracks", node)
-    # The longest message has people in it.
+    # The longest message contains people.
     first = copy.deepcopy(max(recording, key=lambda message: len(serialize_message(message))))
     stamps_ns = itertools.count(BEGIN_NS - BEFORE_NS, APART_NS)
     asked_ns, asked_s = 0, -math.inf
@@ -129,8 +130,8 @@ def replay(
         stamp = struct.pack("<iI", *divmod(asked_ns, 10**9))
         return all(messages and stamp in messages[-1] for messages in received.values())
 
-    # Messages are lost until both sides know of each other. An answer without people may have no
-    # stamp, and nobody is predicted at the first message.
+    # Messages are lost until both sides have discovered each other. An answer without people may
+    # have no stamp, and nobody is predicted at the first message.
     peer.wait_for(newest_is_answered, "an answer of every output", node)
     for messages in received.values():
         messages.clear()

@@ -60,7 +60,7 @@ DROPOUTS_PER_PERSON_S = 0.015
 DROPOUT_S = (0.3, 0.9)
 NEW_ID_SHARE = 0.15
 
-#: 2026-01-01 00:00:00 UTC; any fixed time but zero, which is "no time" in ROS.
+#: 2026-01-01 00:00:00 UTC. It must be fixed, and not zero, which means "no time" in ROS.
 START_NS = 1_767_225_600 * 1_000_000_000
 
 
@@ -244,7 +244,7 @@ def floor_plan() -> FloorPlan:
 
 
 def main() -> None:
-    """Command line."""
+    """Writes the recording."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path, help="folder to create")
     parser.add_argument("--seed", type=int, default=56)

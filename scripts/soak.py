@@ -1,10 +1,12 @@
-"""`make soak`: runs the node for a long time with a changing crowd; measures losses and growth.
+"""`make soak`: runs the node for a long time with a changing crowd.
+
+Measures missed ticks, and the growth of memory, threads and file descriptors.
 
     python scripts/soak.py [--minutes M] [--out soak.json]
 
-A tracker sends 50 people at 30 Hz, who keep leaving and arriving. Every output has a subscriber.
-Parameters change every few seconds. Prints a table, writes a JSON file, and exits with 1 if a
-target is missed.
+A tracker sends 50 people at 30 Hz, who leave and arrive all the time. Every output has a
+subscriber. Parameters change every few seconds. Prints a table, writes a JSON file, and exits with
+1 if a target is missed.
 """
 
 from __future__ import annotations
@@ -168,7 +170,7 @@ def soak(node: NodeUnderTest, outputs: list[str], duration_s: float) -> dict[str
     odometry = node.publisher(Odometry, "/predictor/odometry")
     watch, crowd = Watch(node), Crowd()
     listened = listen(node, watch, len(outputs))
-    # Until both sides have discovered each other and all people are predicted.
+    # Wait until both sides have discovered each other and the node predicts.
     began_s = time.monotonic()
     while len(watch.ticks) < 3:
         publish(tracks, odometry, crowd, time.monotonic() - began_s)

@@ -200,9 +200,9 @@ def test_a_recording_that_does_not_exist_is_named() -> None:
     context = LaunchContext()
     context.launch_configurations["file"] = "/none.mcap"
     kinds = [type(entity) for entity in description.entities]
-    # Otherwise the node would be running when the error ends the launch.
+    # Otherwise the node would keep running after the error.
     assert kinds.index(OpaqueFunction) < kinds.index(IncludeLaunchDescription)
-    with pytest.raises(RuntimeError, match="no such recording"):
+    with pytest.raises(RuntimeError, match="no such file or folder"):
         description.entities[kinds.index(OpaqueFunction)].execute(context)
 
 

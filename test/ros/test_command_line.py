@@ -1,4 +1,4 @@
-"""`predictor_node --help` and `--version` answer and end; ROS arguments start the node."""
+"""`predictor_node --help` and `--version` print and exit; ROS arguments start the node."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_help_says_where_parameters_are_explained_and_ends() -> None:
+def test_help_names_the_file_that_explains_the_parameters() -> None:
     ended = run("--help")
     assert ended.returncode == 0
     assert ended.stdout.startswith("usage: predictor_node")
@@ -53,7 +53,7 @@ def test_an_unknown_argument_is_refused(capsys: pytest.CaptureFixture[str]) -> N
 def test_a_parameter_without_ros_args_is_refused(
     capsys: pytest.CaptureFixture[str], arguments: list[str]
 ) -> None:
-    """rcl takes it for a remapping of an old syntax, which has no effect."""
+    """rcl takes it as a remapping in an old syntax, which has no effect."""
     with pytest.raises(SystemExit) as ended:
         check_command_line([*arguments, "--ros-args", "--log-level", "info"])
     assert ended.value.code == 2
@@ -85,7 +85,7 @@ def test_an_invalid_parameter_file_is_explained(tmp_path: Path, text: str, says:
         (["-r", "__ns:=robot1"], "-r __ns:=/NAME"),
     ],
 )
-def test_wrong_ros_arguments_are_named_without_lines_of_rcl(
+def test_invalid_ros_arguments_are_named_without_source_lines_of_rcl(
     monkeypatch: pytest.MonkeyPatch, arguments: list[str], says: str
 ) -> None:
     monkeypatch.setattr(startup, "_log_folder_problem", str)
@@ -95,7 +95,7 @@ def test_wrong_ros_arguments_are_named_without_lines_of_rcl(
 
 
 def test_an_argument_that_is_not_utf_8_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    """Such as the path of a file from an old disk."""
+    """For example a file name from an old disk."""
     with pytest.raises(SystemExit) as ended:
         check_command_line(["--ros-args", "-p", "model:=caf\udce9.onnx"])
     assert ended.value.code == 1
@@ -103,7 +103,7 @@ def test_an_argument_that_is_not_utf_8_is_named(capsys: pytest.CaptureFixture[st
 
 
 def test_a_parameter_file_of_another_node_is_named(tmp_path: Path) -> None:
-    """As for a node that was renamed: its parameters would silently have no effect."""
+    """For example of a renamed node: the parameters would silently have no effect."""
     path = tmp_path / "params.yaml"
     path.write_text("planner:\n  ros__parameters:\n    confidence: 0.5\n")
     arguments = ["--ros-args", "--params-file", str(path)]

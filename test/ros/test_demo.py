@@ -154,7 +154,7 @@ def test_an_interrupted_demonstration_ends_what_it_started(
     tmp_path: Path, demo: Demo, number: signal.Signals
 ) -> None:
     with demo("--model", MODEL) as process:
-        # The worst moment: the last process is being started.
+        # The most difficult moment: the last process is being started.
         while not (tmp_path / "out" / "replay.log").exists():
             assert process.process.poll() is None, process.output
             time.sleep(0.002)
@@ -182,7 +182,7 @@ def test_a_data_folder_without_the_hotel_is_reported(
     assert "biwi_hotel.txt" in capsys.readouterr().out
 
 
-def test_the_hotel_is_shown_where_it_is_busiest(tmp_path: Path) -> None:
+def test_the_busiest_part_of_the_hotel_is_shown(tmp_path: Path) -> None:
     hotel = tmp_path / "eth_ucy" / "all_data" / "biwi_hotel.txt"
     hotel.parent.mkdir(parents=True)
     lines = [f"{frame} 1 0 0\n" for frame in range(0, 3000, 10)]
@@ -209,7 +209,7 @@ def test_the_moment_drawn_has_the_most_people_with_whole_past_and_future() -> No
         prediction(1.0, 1, 2, n_observed=3),  # a short past
         prediction(4.0, 1),
         prediction(5.0, 1, 2),
-        prediction(6.0, 1, 7, 8, 9),  # nobody knows what 7, 8, 9 did
+        prediction(6.0, 1, 7, 8, 9),  # 7, 8 and 9 have no ground truth
         prediction(9.9, 1, 2),  # the future is beyond the recording
     ]
     assert most_complete(score_published(moments, recording)) == 2

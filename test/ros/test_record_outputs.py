@@ -1,4 +1,4 @@
-"""What `scripts/compare_checkouts.py` records of the node does not depend on time."""
+"""The outputs that `scripts/compare_checkouts.py` records do not depend on timing."""
 
 import sys
 from pathlib import Path

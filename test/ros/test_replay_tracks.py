@@ -43,7 +43,7 @@ CLOCK_QOS = QoSProfile(depth=1000, reliability=ReliabilityPolicy.BEST_EFFORT)
 def test_a_stalled_replay_continues_where_it_was(
     domain: int, text: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No tracker would publish everything at once that was due meanwhile."""
+    """A tracker would not publish all missed messages at once either."""
     times_s = iter([100.0, 100.1, 160.0, 160.1, 160.3])
     monkeypatch.setattr(replay_tracks.time, "monotonic", lambda: next(times_s))
     monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
@@ -82,7 +82,7 @@ def peer(domain: int) -> Iterator[Peer]:
 
 @pytest.fixture
 def replay(domain: int, tmp_path: Path) -> Replay:
-    """Starts `replay_tracks` with the arguments given; it begins when somebody listens."""
+    """Starts `replay_tracks` with arguments; it begins when the topic has a subscriber."""
 
     def start(*arguments: str | Path) -> AbstractContextManager[NodeProcess]:
         words = [*map(str, arguments), "--wait"]
@@ -139,7 +139,9 @@ def test_a_bag_is_published_as_recorded(
     assert first is not None and first.ids == ("1", "2")
 
 
-def test_without_clock_the_stamps_are_the_present(text: Path, peer: Peer, replay: Replay) -> None:
+def test_without_clock_messages_have_the_current_time(
+    text: Path, peer: Peer, replay: Replay
+) -> None:
     arrays = peer.collect(MarkerArray, "/tracks")
     begin_ns = time.time_ns()
     with replay(text, "--no-clock", "--duration", "1") as process:

@@ -13,11 +13,11 @@ from support.ros import NodeUnderTest
 from social_implicit_ros.ros.outputs.registry import OUTPUTS
 
 POLICY = Path(__file__).resolve().parents[2] / "config" / "sros2_policy.xml"
-#: What every node of a robot shares.
+#: Topics that every node shares.
 SHARED = {"/bond", "/diagnostics", "/clock", "/tf", "/tf_static", "/parameter_events", "/rosout"}
-#: Heard only where transforms are needed and tf2 is installed.
+#: Subscribed to only if transforms are needed and tf2 is installed.
 TRANSFORMS = {"/tf", "/tf_static"}
-#: Answered by some distributions only.
+#: Services of some distributions only.
 SOME_DISTRIBUTIONS = {"/predictor/get_type_description"}
 
 

@@ -1,4 +1,4 @@
-"""Commands whose libraries are missing or too old print how to install them and exit."""
+"""Commands print how to install missing or outdated libraries, and exit."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ TRAINING = [
 
 @pytest.fixture
 def installed(monkeypatch):
-    """Versions by name as a test sets them, else the installed ones."""
+    """Versions that a test sets by name; other libraries have their installed versions."""
     versions = {}
     real_version = metadata.version
 
@@ -47,7 +47,7 @@ def test_training_without_torch_prints_how_to_install_it(command, installed, cap
 
 
 @pytest.mark.parametrize("command", [evaluate_bag, social_implicit_demo])
-def test_a_report_without_its_libraries_is_not_started(command, installed, capsys):
+def test_a_report_without_its_libraries_prints_how_to_install_them(command, installed, capsys):
     if command is social_implicit_demo:
         pytest.importorskip("rclpy", reason="needs ROS 2")
     installed.update(plotly=None, pyarrow=None)
@@ -76,8 +76,8 @@ def test_with_all_its_libraries_a_command_runs_and_returns_its_code(installed, m
     assert evaluate_bag() == 7
 
 
-def test_every_module_that_runs_ends_with_the_code_of_its_main():
-    """`python -m` gives 0 otherwise, also after an error. The node's main has no code."""
+def test_every_module_that_runs_exits_with_the_code_of_its_main():
+    """Otherwise `python -m` exits with 0 even after an error. The main of the node has no code."""
     folder = resources.files("social_implicit_ros.commands")
     sources = {file.name: file.read_text() for file in folder.iterdir() if file.name[-3:] == ".py"}
     run = {name for name, source in sources.items() if 'if __name__ == "__main__"' in source}
@@ -128,7 +128,7 @@ def test_a_signal_during_the_imports_ends_without_a_traceback(command, library, 
     assert (ended.returncode, ended.stderr) == end
 
 
-def test_the_check_imports_none_of_the_libraries():
+def test_entry_points_import_none_of_the_libraries():
     program = (
         "import sys\n"
         "from social_implicit_ros.commands import entry_points\n"
@@ -138,8 +138,8 @@ def test_the_check_imports_none_of_the_libraries():
     assert (ended.returncode, ended.stdout) == (0, "set()\n"), ended.stderr
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="/proc is that of Linux")
-def test_matrices_have_one_thread():
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc of Linux")
+def test_products_of_matrices_use_one_thread():
     program = (
         "import social_implicit_ros.commands.entry_points\n"
         "import os, numpy as np\n"
@@ -153,7 +153,7 @@ def test_matrices_have_one_thread():
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "gbk", "euc_jp", "latin-1"])
-def test_a_terminal_that_lacks_a_character_prints_another(encoding):
+def test_characters_that_a_terminal_lacks_are_replaced(encoding):
     program = (
         "import sys, types\n"
         "from social_implicit_ros.commands import entry_points\n"

@@ -1,4 +1,4 @@
-"""The comparison of two checkouts' results: what counts as the same, and what is named."""
+"""Comparison of the results of two checkouts: which values count as equal, and what is reported."""
 
 import json
 import subprocess

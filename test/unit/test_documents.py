@@ -19,9 +19,9 @@ LAUNCH = re.compile(r"\bros2 launch social_implicit_ros (\S+)")
 RUN = re.compile(r"\b(?:ros2 run social_implicit_ros |\.venv/bin/)(\w+)")
 LINK = re.compile(r"\]\(([^)#]+?)(?:#[^)]*)?\)")
 CODE = re.compile(r"`([^`\n]+)`")
-#: A path in code type: with a folder and a suffix, without placeholders.
+#: A path in backticks: with a folder and a suffix, without placeholders.
 PATH = re.compile(r"[\w.-]+(?:/[\w.-]+)+\.(?:py|yaml|md|rviz|txt|xml|rst|json)")
-#: Created by a command that the reader runs, or the reader's own.
+#: Folders that a command creates or the reader has.
 CREATED = ("demo_output/", "DATA/", "DIR/", "build/", "install/", "OpenTraj/")
 
 

@@ -57,7 +57,7 @@ def test_every_command_is_in_bin_and_where_ros2_run_looks():
 
 @pytest.mark.slow
 def test_every_command_shows_its_options(nothing_sourced):
-    # One process for all: most of each one's time would be the same imports.
+    # One process for all commands, as separate ones would repeat the same slow imports.
     ended = subprocess.run(
         [sys.executable, "-c", SHOW_OPTIONS, *TAKING_OPTIONS],
         env=nothing_sourced,

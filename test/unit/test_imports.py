@@ -14,7 +14,7 @@ tomllib = pytest.importorskip("tomllib", reason="needs Python 3.11 to read pypro
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "social_implicit_ros"
 MODULES = sorted((ROOT / NAME).rglob("*.py"))
-#: Libraries that every room may import.
+#: Libraries that every folder may import.
 SHARED = {"numpy", "scipy", "yaml", "packaging"}
 #: Python 3.14 has `compression`.
 STANDARD = sys.stdlib_module_names | {"compression", "__future__"}
@@ -31,7 +31,7 @@ def imported(module: Path) -> set[str]:
     return names
 
 
-def test_every_library_is_confined_to_rooms_by_lint_imports() -> None:
+def test_every_library_is_confined_to_folders_by_lint_imports() -> None:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
     confined = {
         library

@@ -19,7 +19,7 @@ NAME = MANIFEST.findtext("name")
 #: Python module -> its rosdep key; for a ROS package that is the name of the module.
 ROSDEP_KEY = {
     "PIL": "python3-pil",
-    # rosbags brings what it reads files through.
+    # Dependencies of rosbags, which rosbags installs.
     "backports": "python3-rosbags-pip",
     "hypothesis": "python3-hypothesis",
     "lz4": "python3-rosbags-pip",
@@ -117,7 +117,7 @@ def test_every_library_that_the_package_imports_is_declared():
     assert {ROSDEP_KEY.get(library, library) for library in libraries} - declared == set()
 
 
-def test_packages_of_single_outputs_are_no_dependency_and_imported_only_there():
+def test_packages_of_single_outputs_are_no_dependencies_and_imported_only_there():
     declared = {entry.text for entry in MANIFEST.iter() if entry.tag.endswith("depend")}
     outputs = ROOT / NAME / "ros" / "outputs"
 

@@ -1,4 +1,4 @@
-"""The command: figures, files, exit codes, and what it says when something is wrong."""
+"""`evaluate_bag`: metrics, files, exit codes and error messages."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from social_implicit_ros.recordings.compressed import zstd
 from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.types import Prediction, Tracks
 
-#: Of the node, as `config/predictor.yaml` documents them.
+#: Parameters of the node, documented in `config/predictor.yaml`.
 PARAMETERS = (*PredictorConfig.__dataclass_fields__, *PipelineConfig.__dataclass_fields__)
 FAST = ("--model", "constant_velocity", "--model", "sampled_constant_velocity", "--moments", "2")
 
@@ -57,7 +57,7 @@ _RUN_JOB = runner.run_job
 
 
 def killed_at_bag_1(job: Job) -> Any:
-    """As `run_job`; at the top of a module, so that processes find it by its name."""
+    """As `run_job`. It is a function of the module, so that worker processes can import it."""
     if job.path.name == "bag_1":
         os.kill(os.getpid(), signal.SIGKILL)
     return _RUN_JOB(job)
@@ -69,7 +69,7 @@ def results_in(folder: Path) -> dict[str, Any]:
 
 
 def without_times(value: Any) -> Any:
-    """Results without what depends on how fast the machine was."""
+    """The results without the values that depend on the speed of the machine."""
     if isinstance(value, dict):
         return {k: without_times(v) for k, v in value.items() if not k.startswith("latency")}
     return [without_times(v) for v in value] if isinstance(value, list) else value
@@ -138,7 +138,7 @@ class TestResults:
         assert set(np.diff([columns["stamp_ns"][row] for row in rows]).tolist()) == {S * 2 // 5}
 
     def test_ticks_at_and_between_messages_are_measured_together(self, tmp_path):
-        # At 16 Hz some of 2.5 ticks a second are at a message, others read predictions further on.
+        # With a tracker of 16 Hz, only some of the 2.5 ticks per second are at a message.
         walk = write_bag(tmp_path / "walk", people_messages(walkers(duration_s=20, rate_hz=16)))
         arguments = ["--model", "constant_velocity", "--moments", "40", "--jobs", "1"]
         assert evaluate_bag.main([str(walk), "--out", str(tmp_path), *arguments]) == 0
@@ -153,7 +153,7 @@ class TestResults:
         assert "FDE, mean trajectory" in printed.out
         assert "report.html" in printed.err
 
-    def test_the_nodes_parameters_are_taken(self, bag, tmp_path):
+    def test_parameters_of_the_node_are_read_from_the_file(self, bag, tmp_path):
         parameters = tmp_path / "mine.yaml"
         parameters.write_text(
             "/**:\n  ros__parameters:\n    horizon_s: 2.0\n    tick_rate_hz: 2.0\n"
@@ -177,7 +177,7 @@ class TestResults:
         line = "unknown parameter horizon is ignored (did you mean horizon_s?)"
         assert f"evaluate_bag: {parameters}: {line}" in capsys.readouterr().err
 
-    def test_so_are_its_model_and_its_tracker(self, bag, tmp_path):
+    def test_model_and_tracker_are_read_from_the_parameter_file(self, bag, tmp_path):
         parameters = tmp_path / "mine.yaml"
         parameters.write_text(
             "predictor:\n  ros__parameters:\n    model: sampled_constant_velocity\n"
@@ -197,7 +197,7 @@ class TestResults:
         assert (recording["tracker"], recording["topic"]) == ("people", "/people")
         assert "without the robot" in recording["notes"][-1]
 
-    def test_the_tick_rate_can_be_the_nodes(self, bag, tmp_path):
+    def test_the_tick_rate_can_be_that_of_the_node(self, bag, tmp_path):
         assert run(bag, "--out", tmp_path, "--tick-rate", 10) == 0
 
         counts = results_in(tmp_path)["models"]["constant_velocity"]["counts"]
@@ -210,9 +210,9 @@ class TestResults:
         )
 
 
-class TestWhatIsWrong:
+class TestErrors:
     @pytest.mark.parametrize(
-        ("arguments", "says"),
+        ("arguments", "message"),
         [
             (["nowhere"], "nowhere: no recording there"),
             (["BAG", "--model", "nobody"], "no model 'nobody'"),
@@ -223,14 +223,14 @@ class TestWhatIsWrong:
             (["BAG", "--params", "SEVERAL"], "gives several trackers (people, zed@/zed/objects)"),
         ],
     )
-    def test_a_wrong_request_ends_with_2(self, bag, tmp_path, capsys, arguments, says):
+    def test_an_invalid_request_exits_with_2(self, bag, tmp_path, capsys, arguments, message):
         several = tmp_path / "several.yaml"
         several.write_text("/**:\n  ros__parameters: {tracker: 'people, zed@/zed/objects'}\n")
         files = {"BAG": str(bag), "SEVERAL": str(several)}
         given = [files.get(argument, argument) for argument in arguments]
 
         assert run(*given, "--out", tmp_path) == 2
-        assert says in capsys.readouterr().err
+        assert message in capsys.readouterr().err
 
     def test_dask_needs_its_scheduler(self, bag, tmp_path, capsys):
         with pytest.raises(SystemExit) as caught:
@@ -239,40 +239,42 @@ class TestWhatIsWrong:
         assert caught.value.code == 2
         assert "--backend dask needs --scheduler" in capsys.readouterr().err
 
-    def nothing(self, bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
-        """What is said where nothing can be evaluated."""
+    def error_without_results(
+        self, bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> str:
+        """What a run without any result prints."""
         assert run(bag, "--out", tmp_path / "out") == 1
         assert not (tmp_path / "out" / "results.json").exists()
         return " ".join(capsys.readouterr().err.split())
 
-    def test_no_topic_of_a_known_type(self, tmp_path, capsys):
+    def test_a_bag_without_a_topic_of_a_known_type(self, tmp_path, capsys):
         bag = write_bag(
             tmp_path / "bag",
             [Recorded("/tf", TF_MESSAGE, transform_message("a", "b", START_NS), START_NS)],
         )
 
-        assert "/tf (tf2_msgs/msg/TFMessage)" in self.nothing(bag, tmp_path, capsys)
+        assert "/tf (tf2_msgs/msg/TFMessage)" in self.error_without_results(bag, tmp_path, capsys)
 
     def test_a_truncated_file(self, bag, tmp_path, capsys):
         (file,) = bag.glob("*.mcap")
         truncated = tmp_path / "cut.mcap"
         truncated.write_bytes(file.read_bytes()[:3000])
 
-        assert "truncated" in self.nothing(truncated, tmp_path, capsys)
+        assert "truncated" in self.error_without_results(truncated, tmp_path, capsys)
 
     @pytest.mark.parametrize(
-        ("options", "says"),
+        ("options", "message"),
         [
             (["--tracks", "/nobody"], "no topic '/nobody'; its topics: /people"),
             (["--tracker", "zed"], "no topic that tracker 'zed' reads; its topics: /people"),
             (["--start", "100"], "has no messages from 100 s on"),
         ],
     )
-    def test_no_such_topic_type_or_time(self, bag, tmp_path, capsys, options, says):
+    def test_a_topic_type_or_time_that_the_bag_lacks(self, bag, tmp_path, capsys, options, message):
         assert run(bag, "--out", tmp_path / "out", *options) == 1
-        assert says in " ".join(capsys.readouterr().err.split())
+        assert message in " ".join(capsys.readouterr().err.split())
 
-    def test_a_part_in_a_gap(self, tmp_path, capsys):
+    def test_a_section_in_a_gap(self, tmp_path, capsys):
         recording = [*walkers(duration_s=2.0), *walkers(duration_s=2.0, start_ns=START_NS + 30 * S)]
         bag = write_bag(tmp_path / "bag", people_messages(recording))
 
@@ -281,11 +283,11 @@ class TestWhatIsWrong:
         assert "has no messages from 5 to 8 s; it is 32.0 s long" in said
         assert "it continues at 30.0 s" in said
 
-    def test_nobody_in_it(self, tmp_path, capsys):
+    def test_a_bag_without_people(self, tmp_path, capsys):
         empty = [Tracks(START_NS + i * S, (), np.empty((0, 2))) for i in range(3)]
         bag = write_bag(tmp_path / "bag", people_messages(empty))
 
-        assert "no message contains a person" in self.nothing(bag, tmp_path, capsys)
+        assert "no message contains a person" in self.error_without_results(bag, tmp_path, capsys)
 
     def test_transforms_of_another_time(self, tmp_path, capsys):
         robot = [
@@ -296,18 +298,20 @@ class TestWhatIsWrong:
         ]
         people = people_messages(walkers(duration_s=2.0), frame_id="base")
 
-        said = self.nothing(write_bag(tmp_path / "bag", [*people, *robot]), tmp_path, capsys)
+        said = self.error_without_results(
+            write_bag(tmp_path / "bag", [*people, *robot]), tmp_path, capsys
+        )
 
         assert "no_transform" in said
         assert "/tf and /tf_static" in said
 
-    def test_ids_that_change_all_the_time(self, tmp_path, capsys):
+    def test_ids_that_change_in_every_message(self, tmp_path, capsys):
         recording = [
             Tracks(START_NS + index * S // 10, (f"new{index}",), np.zeros((1, 2)))
             for index in range(50)
         ]
 
-        said = self.nothing(
+        said = self.error_without_results(
             write_bag(tmp_path / "bag", people_messages(recording)), tmp_path, capsys
         )
 
@@ -316,18 +320,18 @@ class TestWhatIsWrong:
     def test_a_recording_that_is_too_short(self, tmp_path, capsys):
         bag = write_bag(tmp_path / "bag", people_messages(walkers(duration_s=0.3)))
 
-        assert "too short" in self.nothing(bag, tmp_path, capsys)
+        assert "too short" in self.error_without_results(bag, tmp_path, capsys)
 
-    def test_centimetres(self, tmp_path, capsys):
-        """Everybody moves faster than people can: each position starts a new track, or is none."""
+    def test_positions_in_centimetres(self, tmp_path, capsys):
+        """Faster than people can be: each position starts a new track or is rejected."""
         file = tmp_path / "crowd.txt"
         file.write_text(
             "".join(f"{10 * i} {k} {40 * i} {100 * k}\n" for i in range(20) for k in (1, 2))
         )
 
-        assert "people move at 100 m/s" in self.nothing(file, tmp_path, capsys)
+        assert "people move at 100 m/s" in self.error_without_results(file, tmp_path, capsys)
 
-    def test_tracks_shorter_than_the_horizon_give_a_part(self, tmp_path):
+    def test_tracks_shorter_than_the_horizon_are_scored_up_to_their_end(self, tmp_path):
         bag = write_bag(tmp_path / "bag", people_messages(walkers(duration_s=3.0)))
 
         assert run(bag, "--out", tmp_path / "out", "--tick-rate", 10) == 0
@@ -341,7 +345,7 @@ class TestWhatIsWrong:
 
     @pytest.mark.slow
     @pytest.mark.parametrize("compression", ["none", "file"])
-    def test_a_truncated_recording_is_evaluated_up_to_the_cut_and_says_so(
+    def test_a_truncated_recording_is_evaluated_up_to_its_end_and_reported(
         self, tmp_path, capsys, compression
     ):
         recording = people_messages(walkers(duration_s=40.0, n_agents=75))
@@ -359,7 +363,9 @@ class TestWhatIsWrong:
         assert "partly evaluated" in capsys.readouterr().out
         assert f"{file.name} is truncated" in (tmp_path / "out" / "report.html").read_text()
 
-    def test_damage_in_the_middle_gives_a_part_and_says_so(self, tmp_path, capsys):
+    def test_a_recording_damaged_in_the_middle_is_evaluated_in_part_and_reported(
+        self, tmp_path, capsys
+    ):
         bag = write_bag(tmp_path / "bag", people_messages(walkers(duration_s=40.0, n_agents=75)))
         (file,) = bag.glob("*.mcap")
         content = bytearray(file.read_bytes())
@@ -376,7 +382,7 @@ class TestWhatIsWrong:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three recordings and one that is broken."""
+    """A folder with three recordings and a damaged one."""
     folder = tmp_path_factory.mktemp("many")
     for index, n_agents in enumerate((2, 3, 4)):
         recording = walkers(duration_s=7.0, n_agents=n_agents, speed_m_s=1.0 + 0.2 * index)
@@ -393,7 +399,7 @@ def one_process(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class TestManyBags:
-    def test_a_folder_holds_them_all_and_a_failed_one_stops_nobody(self, one_process, folder):
+    def test_a_folder_is_evaluated_even_if_one_recording_fails(self, one_process, folder):
         results = results_in(one_process)
 
         assert [Path(bag["path"]).name for bag in results["bags"]] == ["bag_0", "bag_1", "bag_2"]
@@ -403,7 +409,7 @@ class TestManyBags:
         total = sum(bag["counts"]["constant_velocity"]["futures"] for bag in results["bags"])
         assert results["models"]["constant_velocity"]["counts"]["futures"] == total
 
-    def test_patterns_name_them(self, folder, one_process, tmp_path):
+    def test_patterns_select_recordings(self, folder, one_process, tmp_path):
         assert run(folder / "bag_[01]", folder / "bag_0", "--out", tmp_path) == 0
 
         assert len(results_in(tmp_path)["bags"]) == 2
@@ -420,7 +426,9 @@ class TestManyBags:
         for name in set(one.column_names) - {"window_ms", "model_ms"}:
             np.testing.assert_array_equal(one[name], other[name])
 
-    def test_resume_does_only_what_is_missing(self, folder, one_process, tmp_path, monkeypatch):
+    def test_resume_evaluates_only_what_is_missing(
+        self, folder, one_process, tmp_path, monkeypatch
+    ):
         shutil.copytree(one_process, tmp_path / "out")
         expected = results_in(one_process)
         lost = next((tmp_path / "out" / "parts").glob("bag_1-*.parquet"))
@@ -441,7 +449,7 @@ class TestManyBags:
 
     @pytest.mark.slow
     @pytest.mark.parametrize("n_bytes", [0, 4, 2000])
-    def test_resume_evaluates_again_what_was_cut(self, folder, one_process, tmp_path, n_bytes):
+    def test_resume_evaluates_truncated_parts_again(self, folder, one_process, tmp_path, n_bytes):
         shutil.copytree(one_process, tmp_path / "out")
         for file in (tmp_path / "out" / "parts").iterdir():
             file.write_bytes(file.read_bytes()[:n_bytes])
@@ -451,7 +459,7 @@ class TestManyBags:
         expected = results_in(one_process)
         assert without_times(results_in(tmp_path / "out")) == without_times(expected)
 
-    def test_resume_evaluates_again_what_is_damaged(self, folder, one_process, tmp_path):
+    def test_resume_evaluates_damaged_parts_again(self, folder, one_process, tmp_path):
         shutil.copytree(one_process, tmp_path / "out")
         part = next((tmp_path / "out" / "parts").glob("bag_0*"))
         data = part.read_bytes()
@@ -463,7 +471,7 @@ class TestManyBags:
         bags = results_in(tmp_path / "out")["bags"]
         assert [Path(bag["path"]).name for bag in bags] == ["bag_0"]
 
-    def test_resume_begins_anew_where_another_start_or_tracker_is_asked(
+    def test_resume_evaluates_again_with_another_start_or_tracker(
         self, folder, one_process, tmp_path
     ):
         shutil.copytree(one_process, tmp_path / "out")
@@ -503,11 +511,11 @@ class TestManyBags:
             "evaluate_bag.main(sys.argv[1:])\n"
         )
         command = [sys.executable, "-c", code, str(folder), "--out", str(tmp_path), *FAST]
-        # The workers hold the pipe: without an end of theirs this waits until the timeout.
+        # The workers have the pipe open: if they do not end, this waits until the timeout.
         ended = subprocess.run([*command, "--jobs", "2"], capture_output=True, timeout=60)
         assert ended.returncode == -signal.SIGTERM
 
-    def test_an_unforeseen_error_fails_its_recording_only(self, folder, tmp_path, monkeypatch):
+    def test_an_unexpected_error_fails_its_recording_only(self, folder, tmp_path, monkeypatch):
         original = runner.evaluate_recording
 
         def failing(path: Path, *arguments: Any, **options: Any) -> Any:
@@ -521,7 +529,7 @@ class TestManyBags:
         assert any("bag_1: MemoryError: 6 GB" in reason for reason in reasons)
 
     @pytest.mark.parametrize("name", ["results.json", "per_tick.parquet", "report.html"])
-    def test_results_that_cannot_be_written_leave_those_before_and_no_rest(
+    def test_results_that_cannot_be_written_keep_the_earlier_ones_and_no_unfinished_files(
         self, folder, one_process, tmp_path, name, capsys
     ):
         shutil.copytree(one_process, tmp_path / "out")
@@ -540,7 +548,7 @@ class TestManyBags:
     @pytest.mark.slow
     @pytest.mark.parametrize("name", ["a%41b", "a%b#c?d"])
     @pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
-    def test_paths_with_characters_of_a_uri_are_read(self, tmp_path, name, storage):
+    def test_paths_with_uri_characters_are_read(self, tmp_path, name, storage):
         # rosbags writes no such names; ros2 bag does.
         plain = people_messages(walkers(duration_s=7.0, n_agents=2))
         bag = write_bag(tmp_path / "plain", plain, storage=storage).rename(tmp_path / name)
@@ -593,7 +601,7 @@ class TestManyBags:
         assert run(folder / "bag_0", "--out", tmp_path / "out") == 0
         assert running.exists() and not killed.exists()
 
-    def test_names_of_recordings_are_no_commands_of_a_terminal(self, tmp_path, capsys):
+    def test_escape_sequences_in_names_do_not_reach_the_terminal(self, tmp_path, capsys):
         name = "a\x1b]0;title\x07[red]b.mcap"
         (tmp_path / name).write_bytes(b"nothing")
 
@@ -611,7 +619,7 @@ class TestManyBags:
             "--tick-rate=inf",
         ],
     )
-    def test_numbers_without_bounds_are_refused(self, folder, tmp_path, option):
+    def test_numbers_out_of_range_are_refused(self, folder, tmp_path, option):
         try:
             code = run(folder / "bag_0", "--out", tmp_path, option)
         except SystemExit as exited:
@@ -619,7 +627,7 @@ class TestManyBags:
         assert code == 2
 
     @pytest.mark.parametrize("kind", ["link to itself", "file", "named pipe"])
-    def test_a_place_that_is_no_folder_is_refused(self, folder, tmp_path, capsys, kind):
+    def test_an_output_path_that_is_not_a_folder_is_refused(self, folder, tmp_path, capsys, kind):
         out = tmp_path / "out"
         if kind == "link to itself":
             out.symlink_to(out)
@@ -631,7 +639,9 @@ class TestManyBags:
         said = capsys.readouterr().err
         assert "Traceback" not in said and str(out) in said.replace("\n", "")
 
-    def test_interrupted_it_keeps_what_is_finished(self, folder, tmp_path, monkeypatch, capsys):
+    def test_an_interrupted_run_keeps_finished_recordings(
+        self, folder, tmp_path, monkeypatch, capsys
+    ):
         original = runner.run_job
 
         def interrupted(job: Job, *callbacks: Any) -> Any:
@@ -649,7 +659,7 @@ class TestManyBags:
         assert names == {"bag_0"}
 
     @pytest.mark.parametrize("jobs", ["1", "2"])
-    def test_resume_where_nothing_is_missing_reads_nothing(
+    def test_resume_reads_no_recording_if_all_are_evaluated(
         self, folder, one_process, tmp_path, monkeypatch, jobs
     ):
         shutil.copytree(one_process, tmp_path / "out")
@@ -663,7 +673,7 @@ class TestManyBags:
         assert results_in(tmp_path / "out")["models"] == results_in(one_process)["models"]
         assert (tmp_path / "out" / "report.html").is_file()
 
-    def test_resume_begins_anew_where_something_else_is_asked(
+    def test_resume_evaluates_again_with_other_parameters(
         self, folder, one_process, tmp_path, monkeypatch
     ):
         shutil.copytree(one_process, tmp_path / "out")
@@ -681,7 +691,7 @@ class TestManyBags:
         before = results_in(one_process)["bags"][0]["counts"]["constant_velocity"]
         assert counts["ticks"] < 0.6 * before["ticks"]
 
-    def test_resume_begins_anew_where_a_model_was_calibrated_again(self, folder, tmp_path):
+    def test_resume_evaluates_again_if_a_model_was_calibrated_again(self, folder, tmp_path):
         paths, settings = [folder / "bag_0"], load_settings()
         model = tmp_path / "mine.onnx"
         for suffix in (".onnx", ".json"):
@@ -696,7 +706,7 @@ class TestManyBags:
 
         assert after.fingerprint != before.fingerprint
 
-    def test_resume_begins_anew_where_the_map_was_edited(self, folder, tmp_path):
+    def test_resume_evaluates_again_if_the_map_was_edited(self, folder, tmp_path):
         map_file, image = tmp_path / "hall.yaml", tmp_path / "hall.pgm"
         map_file.write_text("{image: hall.pgm, resolution: 0.5, origin: [0.0, 0.0, 0.0]}")
         request = Request(("default",), load_settings(), n_moments=0, map_file=map_file)

@@ -1,4 +1,4 @@
-"""The replay that shows what adaptive calibration does."""
+"""`evaluate_calibration`: coverage as shipped and with adaptive calibration."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_nothing_to_score_is_an_error(tmp_path: Path) -> None:
         replay_calibration(ConstantVelocity(), lonely, load_settings(), is_adaptive=False)
 
 
-def test_it_prints_and_writes_what_it_measured(
+def test_results_are_printed_and_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = write_walks(tmp_path, turn_rad=0.05)
@@ -110,8 +110,8 @@ def test_own_recordings_are_evaluated_with_the_default_model(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_walls_hold_the_ellipses_back_as_in_the_node(tmp_path: Path) -> None:
-    """People walk along a corridor; the map has its sides."""
+def test_ellipses_are_limited_by_walls_as_in_the_node(tmp_path: Path) -> None:
+    """People walk along a corridor; the map contains its walls."""
     walk = [
         replace(tracks, positions_m=tracks.positions_m * [1.0, 0.0] + [0.0, 0.3])
         for tracks in walkers(duration_s=20.0, n_agents=1)
@@ -138,8 +138,10 @@ def test_walls_hold_the_ellipses_back_as_in_the_node(tmp_path: Path) -> None:
     assert in_bag < 0.7 * without
 
 
-def test_parameters_are_those_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A tracker whose stamps never change, which stamp_source: arrival makes usable."""
+def test_parameters_are_read_from_a_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The stamps of this tracker never change; `stamp_source: arrival` ignores them."""
     walk = walkers(duration_s=20.0)
     stuck = [
         replace(entry, message=replace(entry.message, header=header(START_NS, "map")))
@@ -168,7 +170,7 @@ def test_the_median_and_the_worst_of_many_recordings_are_printed(
 
 
 def source_of(tmp_path: Path, recording: list[Tracks]) -> TrackSource:
-    """A bag whose messages arrive a tenth of a second apart, whatever their stamps."""
+    """A bag whose messages arrive 0.1 s apart, independent of their stamps."""
     messages = people_messages(recording)
     arrived = [
         replace(message, recorded_ns=recording[0].stamp_ns + index * S // 10)
@@ -177,7 +179,7 @@ def source_of(tmp_path: Path, recording: list[Tracks]) -> TrackSource:
     return open_source(write_bag(tmp_path / "bag", arrived))
 
 
-def test_a_recording_of_a_loop_is_evaluated_in_each_round(tmp_path: Path) -> None:
+def test_a_recording_of_a_looped_replay_is_evaluated_in_each_loop(tmp_path: Path) -> None:
     walk = walkers(duration_s=10.0)
     # Two old messages may be a mistake; the third is a jump back in time.
     again = [*walk[:1], *walk[:1], *walk]
@@ -244,7 +246,7 @@ def test_recordings_that_cannot_be_evaluated_are_reported(
         (["--data", ".", "--no-map", "--seconds"], "--no-map, --seconds: only with BAG"),
     ],
 )
-def test_a_request_that_makes_no_sense_is_refused(
+def test_contradicting_options_are_refused(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     arguments: list[str],
@@ -263,7 +265,7 @@ def test_a_folder_without_recordings_is_reported(
     assert "biwi_eth.txt" in capsys.readouterr().err
 
 
-#: So many seconds of recordings with many people are as telling as all of those with few.
+#: Evaluated part of recordings with many people, which is enough for the same accuracy, seconds.
 ENOUGH_S = {"students": 100.0, "crowds": 150.0}
 
 

@@ -43,7 +43,7 @@ def run(data: Path, *arguments: str, path: Path | None = None) -> dict:
 
 
 @pytest.mark.usefixtures("shipped")
-def test_a_family_is_evaluated_by_default_beside_baselines_and_reference(
+def test_a_family_is_evaluated_with_baselines_and_reference_by_default(
     data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     results = run(data)
@@ -74,16 +74,16 @@ def test_one_model_for_all_recordings_is_marked_as_not_held_out(
 
 
 @pytest.mark.usefixtures("shipped")
-def test_tracker_noise_is_on_what_is_observed_only(
+def test_tracker_noise_is_added_to_observed_positions_only(
     data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     results = run(data, "--split", "eth", "--tracker-noise", "0.01", "--all-metrics")
     metrics = results["models"]["constant_velocity"]["splits"]["eth"]
     assert results["tracker_noise_m"] == 0.01
-    # The last step's velocity errs by the difference of two positions that err.
+    # The error of the last velocity is the difference of the errors of two positions.
     at_last_step_m = 0.01 * np.sqrt(np.pi / 2) * np.hypot(13, 12)
     assert metrics["mean_fde"] == pytest.approx(at_last_step_m, rel=0.3)
-    # The reference was not measured with it.
+    # The reference was not evaluated with noise.
     assert "reference" not in capsys.readouterr().out
 
 
@@ -99,7 +99,7 @@ def test_all_metrics_of_one_split(data: Path, capsys: pytest.CaptureFixture[str]
     assert "average" not in printed
 
 
-def test_paths_may_stand_for_one_file_per_split() -> None:
+def test_a_path_may_contain_a_placeholder_for_the_split() -> None:
     one = split_metrics.candidate("out/run_{split}.onnx")
     assert one.files["zara1"] == "out/run_zara1.onnx"
     assert one.held_out == set(LEAVE_ONE_OUT)
@@ -124,7 +124,7 @@ def test_default_is_the_default_models_family(monkeypatch: pytest.MonkeyPatch) -
         (["--data", "{data}", "--model", "no_such_model"], "no model 'no_such_model'"),
     ],
 )
-def test_what_cannot_be_done_is_said_with_exit_code_2(
+def test_an_invalid_request_exits_with_2_and_a_message(
     data: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     code = evaluate_dataset.main([argument.replace("{data}", str(data)) for argument in arguments])
@@ -139,13 +139,13 @@ def test_what_cannot_be_done_is_said_with_exit_code_2(
         *(["--json", "nowhere/figures.json"], ["--json", "."]),
     ],
 )
-def test_a_wrong_command_line_ends_with_exit_code_2(data: Path, arguments: list[str]) -> None:
+def test_an_invalid_command_line_exits_with_2(data: Path, arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as end:
         evaluate_dataset.main(["--data", str(data), *arguments])
     assert end.value.code == 2
 
 
-def test_the_data_folder_may_come_from_the_environment(
+def test_the_data_folder_can_be_an_environment_variable(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SOCIAL_IMPLICIT_DATA", raising=False)
@@ -155,7 +155,7 @@ def test_the_data_folder_may_come_from_the_environment(
     assert evaluate_dataset.main(["--split", "eth", "--model", "constant_velocity"]) == 0
 
 
-def test_the_references_figures_average_as_they_say() -> None:
+def test_the_averages_of_the_reference_are_those_of_its_splits() -> None:
     reference = reference_metrics()
     for name, value in reference["average"].items():
         splits = [reference["splits"][split][name] for split in LEAVE_ONE_OUT]

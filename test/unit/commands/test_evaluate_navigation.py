@@ -43,10 +43,10 @@ def test_a_narrow_terminal_loses_no_column(evaluated):
 
 
 @pytest.mark.slow
-def test_results_name_what_is_not_shown_the_choice_and_the_advice(evaluated):
+def test_results_contain_the_limits_the_chosen_settings_and_the_advice(evaluated):
     results = json.loads((evaluated / "results.json").read_text())
 
-    assert results["limits"].startswith("Not shown:")
+    assert results["limits"].startswith("Limits of the replay:")
     predictors = results["planners"]["chance"]
     assert {"nobody moves", "constant velocity", "Kalman filter", "oracle"} < set(predictors)
     regions = predictors["default, regions"]
@@ -59,7 +59,7 @@ def test_results_name_what_is_not_shown_the_choice_and_the_advice(evaluated):
 
 @pytest.mark.slow
 @needs_browser
-def test_the_page_has_the_remarks_on_the_recordings(evaluated):
+def test_the_page_has_the_notes_about_the_recordings(evaluated):
     with headless_browser() as browser:
         browser.get((evaluated / "report.html").as_uri())
         notes = browser.find_element("id", "notes").text
@@ -88,7 +88,7 @@ def test_faults_and_a_crowd_that_reacts_exclude_each_other(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_the_page_holds_the_frontier_and_three_episodes_and_is_small(evaluated):
+def test_the_page_contains_the_frontier_and_three_episodes_and_is_small(evaluated):
     page = (evaluated / "report.html").read_text()
 
     data = json.loads(page.split("const data = ")[1].split(";\nconst")[0])
@@ -97,7 +97,7 @@ def test_the_page_holds_the_frontier_and_three_episodes_and_is_small(evaluated):
     assert len(page.encode()) < 6_000_000
 
 
-def test_who_cannot_be_predicted_is_evaluate_bags_to_explain(tmp_path, capsys):
+def test_a_recording_without_predictions_is_referred_to_evaluate_bag(tmp_path, capsys):
     pixels = tmp_path / "pixels.txt"
     pixels.write_text("".join(f"{10 * step} 1 {50 * step} 0\n" for step in range(100)))
     assert main([str(pixels), "--out", str(tmp_path)]) == 2
@@ -118,13 +118,13 @@ def test_who_cannot_be_predicted_is_evaluate_bags_to_explain(tmp_path, capsys):
         (["--speed", "0"], "speed_m_s is 0.0, expected above 0"),
     ],
 )
-def test_a_request_that_cannot_be_met_names_the_reason(options, message, tmp_path, capsys):
+def test_an_invalid_request_is_refused_with_a_reason(options, message, tmp_path, capsys):
     assert main([CROWD, "--out", str(tmp_path), "--episodes", "2", *options]) == 2
 
     assert message in capsys.readouterr().err
 
 
-def test_braking_is_of_the_chance_planner(tmp_path, capsys):
+def test_only_the_chance_planner_brakes(tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         main([CROWD, "--out", str(tmp_path), "--planner", "costmap", "--brake"])
 

@@ -1,4 +1,4 @@
-"""Recordings with something wrong in them: the rest is evaluated, and what is wrong is said."""
+"""Recordings with faults: the rest is evaluated, and the faults are reported."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def shifted(walk: list[Tracks], shift_s: float) -> list[Tracks]:
     return [replace(tracks, stamp_ns=tracks.stamp_ns + round(shift_s * S)) for tracks in walk]
 
 
-def test_messages_that_cannot_be_used_are_counted_and_left_out(tmp_path: Path) -> None:
+def test_unusable_messages_are_counted_and_left_out(tmp_path: Path) -> None:
     bag = write_bag(tmp_path / "bag", people_messages(WALK), storage="sqlite3")
     with sqlite3.connect(bag / "bag.db3") as database:
         database.execute("UPDATE messages SET data = x'00010000ffffffff' WHERE id IN (1, 30, 31)")
@@ -121,7 +121,7 @@ def test_a_recording_without_a_usable_message_is_refused(
 
 class TestClocks:
     @pytest.mark.parametrize(("offset_s", "says"), [(5.0, "after"), (-5.0, "before")])
-    def test_one_that_is_off_is_named(
+    def test_a_clock_with_an_offset_is_reported(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], offset_s: float, says: str
     ) -> None:
         bag = write_bag(tmp_path / "bag", people_messages(WALK, clock_offset_s=offset_s))
@@ -139,14 +139,14 @@ class TestClocks:
         assert evaluated(bag, "--params", str(given))["entries"] == 3 * len(WALK)
 
     @pytest.mark.parametrize("step_s", [2.0, -2.0])
-    def test_one_that_steps_is_named(self, tmp_path: Path, step_s: float) -> None:
+    def test_a_clock_that_steps_is_reported(self, tmp_path: Path, step_s: float) -> None:
         ahead = people_messages(shifted(WALK[60:], step_s), clock_offset_s=-step_s)
         bag = write_bag(tmp_path / "bag", [*people_messages(WALK[:60]), *ahead])
 
         assert any("a clock was stepped" in note for note in evaluated(bag)["notes"])
 
 
-def test_the_spread_of_stamps_is_that_of_the_parameters(tmp_path: Path) -> None:
+def test_the_accepted_spread_of_stamps_is_that_of_the_parameters(tmp_path: Path) -> None:
     array = "visualization_msgs/msg/MarkerArray"
     marker = zero_message(STORE, "visualization_msgs/msg/Marker")
     messages = []
@@ -166,7 +166,7 @@ def test_the_spread_of_stamps_is_that_of_the_parameters(tmp_path: Path) -> None:
     assert evaluated(bag, "--params", str(wide))["entries"] == 3 * len(WALK)
 
 
-def test_ids_of_a_megabyte_do_not_swell_the_report(tmp_path: Path) -> None:
+def test_ids_of_a_megabyte_are_shortened_in_the_report(tmp_path: Path) -> None:
     longs = {f"p{who}": f"{'x' * 1_000_000}{who}" for who in range(3)}
     walk = [replace(tracks, ids=tuple(map(longs.get, tracks.ids))) for tracks in WALK[::4]]
     bag = write_bag(tmp_path / "bag", people_messages(walk))
@@ -195,7 +195,7 @@ def test_a_recording_may_have_any_name(tmp_path: Path, name: str) -> None:
 def test_a_topic_may_have_messages_of_another_type(
     tmp_path: Path, storage: str, options: tuple[str, ...]
 ) -> None:
-    """As after a change of the tracker's driver while recording."""
+    """For example after an update of the tracker during the recording."""
     others = [
         Recorded("/people", TF_MESSAGE, transform_message("a", "b", n * S), WALK[0].stamp_ns + n)
         for n in range(5)
@@ -208,7 +208,7 @@ def test_a_topic_may_have_messages_of_another_type(
     assert any(f"has 5 messages of another type, {TF_MESSAGE}" in note for note in found["notes"])
 
 
-def test_links_that_lead_back_are_followed_once(
+def test_links_to_a_parent_folder_are_followed_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "folder"
@@ -231,7 +231,7 @@ def test_links_that_lead_back_are_followed_once(
         ([-50.0, -50.0, 0.0], 1, "100 % of the people are inside its walls"),
     ],
 )
-def test_a_map_that_does_not_fit_the_people_is_named(
+def test_a_map_that_does_not_fit_the_people_is_reported(
     tmp_path: Path, origin: list[float], negate: int, note: str | None
 ) -> None:
     bag = write_bag(tmp_path / "bag", people_messages(WALK))

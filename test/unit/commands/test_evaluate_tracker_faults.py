@@ -54,7 +54,7 @@ def run(*arguments: object) -> int:
     return evaluate_bag.main([*map(str, arguments), *MODEL])
 
 
-def judged(tmp_path: Path, *arguments: object) -> dict[str, Any]:
+def tracker_metrics(tmp_path: Path, *arguments: object) -> dict[str, Any]:
     """The tracker's metrics in the results."""
     out = tmp_path / "out"
     assert run(*arguments, "--out", out) == 0
@@ -69,7 +69,9 @@ def text(tmp_path: Path) -> Path:
 
 
 def test_without_faults_everybody_is_predicted_from_the_second_message_on(tmp_path, text):
-    metrics = judged(tmp_path, text, "--frames-per-second", 1000, "--tracker-faults", "none")
+    metrics = tracker_metrics(
+        tmp_path, text, "--frames-per-second", 1000, "--tracker-faults", "none"
+    )
 
     assert metrics["person_ticks"] == 4 * 121
     assert metrics["predicted"] == pytest.approx(120 / 121)
@@ -79,11 +81,11 @@ def test_without_faults_everybody_is_predicted_from_the_second_message_on(tmp_pa
     assert [group["futures"] for group in metrics["by_age"]] == [8, 12, 24, 48, 96, 100]
 
 
-def test_errors_are_those_against_the_people_and_not_against_the_tracks(tmp_path, text):
-    """Where every track is a person for half a second, a history has no ground truth."""
+def test_errors_are_relative_to_the_people_and_not_to_the_tracks(tmp_path, text):
+    """Each track follows a person for half a second only, so it contains no ground truth."""
     faults = ("--frames-per-second", 1000, "--tracker-faults", "cuts=0.5,noise=0.02,latency=0.15")
 
-    metrics = judged(tmp_path, text, *faults)
+    metrics = tracker_metrics(tmp_path, text, *faults)
 
     assert metrics["futures"] > 100
     assert 0.05 < metrics["mean_fde"] < 2.0
@@ -95,21 +97,21 @@ def test_ids_change_where_cuts_are_not_stitched(tmp_path, text):
     params.write_text("predictor: {ros__parameters: {stitching: false, tick_rate_hz: 10.0}}")
     faults = ("--frames-per-second", 1000, "--tracker-faults", "cuts=3")
 
-    stitched = judged(tmp_path, text, *faults)
-    plain = judged(tmp_path, text, *faults, "--params", params)
+    stitched = tracker_metrics(tmp_path, text, *faults)
+    plain = tracker_metrics(tmp_path, text, *faults, "--params", params)
 
     assert plain["id_changes"] >= 3
-    assert plain["surplus"] > stitched["surplus"]  # the old id walks on beside the new one
+    assert plain["surplus"] > stitched["surplus"]  # the old id is extrapolated beside the new one
     assert stitched["id_changes"] < 1
 
 
-def test_swapped_ids_belong_to_the_people_they_are_at(tmp_path):
+def test_swapped_ids_are_matched_to_the_nearest_people(tmp_path):
     text = text_of(tmp_path / "pair.txt", abreast(apart_m=0.6))
     params = tmp_path / "params.yaml"
     params.write_text("predictor: {ros__parameters: {untangling: false, tick_rate_hz: 10.0}}")
     faults = ("--frames-per-second", 1000, "--tracker-faults", "swaps=1,swap_rate=0.2")
 
-    metrics = judged(tmp_path, text, *faults, "--params", params)
+    metrics = tracker_metrics(tmp_path, text, *faults, "--params", params)
 
     assert metrics["id_changes"] >= 1
     assert metrics["predicted"] > 0.95
@@ -117,7 +119,7 @@ def test_swapped_ids_belong_to_the_people_they_are_at(tmp_path):
 
 
 def test_false_tracks_are_surplus_predictions(tmp_path, text):
-    metrics = judged(
+    metrics = tracker_metrics(
         tmp_path, text, "--frames-per-second", 1000, "--tracker-faults", "ghosts=60,ghost_s=2"
     )
 
@@ -125,8 +127,10 @@ def test_false_tracks_are_surplus_predictions(tmp_path, text):
     assert metrics["predicted"] > 0.95
 
 
-def test_who_is_out_of_range_is_not_predicted_and_counts(tmp_path, text):
-    near = judged(tmp_path, text, "--frames-per-second", 1000, "--tracker-faults", "range=4")
+def test_people_out_of_range_count_as_not_predicted(tmp_path, text):
+    near = tracker_metrics(
+        tmp_path, text, "--frames-per-second", 1000, "--tracker-faults", "range=4"
+    )
 
     assert near["person_ticks"] == 4 * 121
     assert 0.05 < near["predicted"] < 0.9
@@ -147,8 +151,8 @@ def test_the_people_are_in_the_fixed_frame(tmp_path):
         "predictor: {ros__parameters: {robot: tf, robot_frame: base, tick_rate_hz: 10.0}}"
     )
 
-    everybody = judged(tmp_path, bag, "--tracker-faults", "none")
-    near = judged(tmp_path, bag, "--tracker-faults", "range=4", "--params", params)
+    everybody = tracker_metrics(tmp_path, bag, "--tracker-faults", "none")
+    near = tracker_metrics(tmp_path, bag, "--tracker-faults", "range=4", "--params", params)
 
     assert everybody["mean_fde"] < 0.3
     assert everybody["predicted"] > 0.95
@@ -156,9 +160,9 @@ def test_the_people_are_in_the_fixed_frame(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("judge", ["--tracker-faults", "--ground-truth"])
+@pytest.mark.parametrize("option", ["--tracker-faults", "--ground-truth"])
 @pytest.mark.parametrize("frame", ["map", "base"])
-def test_people_are_where_a_corrected_localisation_says(tmp_path, frame, judge):
+def test_ground_truth_follows_the_corrected_localisation(tmp_path, frame, option):
     """`odom` jumps by 1.5 m in `map`; tracks arrive in `map` or through `odom`."""
     correction = np.array([1.5, 0.0])
     odom = walkers(duration_s=12.0, n_agents=4)
@@ -179,23 +183,23 @@ def test_people_are_where_a_corrected_localisation_says(tmp_path, frame, judge):
     params.write_text("predictor: {ros__parameters: {fixed_frame: map}}")
     bag = write_bag(tmp_path / "bag", [*transforms, *people_messages(seen, frame_id=frame)])
     truth = write_bag(tmp_path / "truth", people_messages(in_map, frame_id="map"))
-    by = "none" if judge == "--tracker-faults" else truth
+    by = "none" if option == "--tracker-faults" else truth
 
-    metrics = judged(tmp_path, bag, judge, by, "--params", params)
+    metrics = tracker_metrics(tmp_path, bag, option, by, "--params", params)
 
     assert metrics["predicted"] > 0.97
     assert metrics["surplus"] < 0.03
     assert metrics["by_age"][-1]["median_fde"] < 0.05  # most of them begin after the correction
 
 
-def test_a_recording_is_judged_by_another_one(tmp_path):
+def test_a_recording_is_evaluated_with_the_ground_truth_of_another(tmp_path):
     people = abreast(apart_m=2.0, n_people=4)
     truth = text_of(tmp_path / "truth" / "walk.txt", people)
     # With other ids, and one person is never seen.
     seen = [Tracks(t.stamp_ns, ("p7", "p8", "p9"), 0.3 + t.positions_m[:3]) for t in people]
     recording = text_of(tmp_path / "seen" / "walk.txt", seen)
 
-    metrics = judged(
+    metrics = tracker_metrics(
         tmp_path, recording, "--frames-per-second", 1000, "--ground-truth", truth.parent
     )
 
@@ -204,28 +208,30 @@ def test_a_recording_is_judged_by_another_one(tmp_path):
     assert metrics["surplus"] == 0.0
 
 
-def test_a_ground_truth_of_another_clock_is_shifted(tmp_path):
+def test_ground_truth_of_another_clock_is_shifted(tmp_path):
     people = abreast(apart_m=2.0)
     late = [replace(tracks, stamp_ns=tracks.stamp_ns + 3 * S // 10) for tracks in people]
     truth = text_of(tmp_path / "truth.txt", late)
     recording = text_of(tmp_path / "seen.txt", people)
-    judge = ("--frames-per-second", 1000, "--ground-truth", truth)
+    option = ("--frames-per-second", 1000, "--ground-truth", truth)
 
-    as_recorded = judged(tmp_path, recording, *judge)
-    shifted = judged(tmp_path, recording, *judge, "--ground-truth-shift", -0.3)
+    as_recorded = tracker_metrics(tmp_path, recording, *option)
+    shifted = tracker_metrics(tmp_path, recording, *option, "--ground-truth-shift", -0.3)
 
     assert as_recorded["mean_ade"] == pytest.approx(0.3, abs=0.03)
     assert shifted["by_age"][-1]["mean_ade"] < 0.02
     assert shifted["predicted"] == pytest.approx(120 / 121)
 
 
-def test_tracks_that_are_nowhere_near_anybody_are_surplus(tmp_path):
+def test_tracks_far_from_everybody_are_surplus(tmp_path):
     people = abreast(apart_m=2.0)
     truth = text_of(tmp_path / "truth.txt", people)
     far = [Tracks(t.stamp_ns, t.ids, 1.5 + t.positions_m) for t in people]
     recording = text_of(tmp_path / "far.txt", far)
 
-    metrics = judged(tmp_path, recording, "--frames-per-second", 1000, "--ground-truth", truth)
+    metrics = tracker_metrics(
+        tmp_path, recording, "--frames-per-second", 1000, "--ground-truth", truth
+    )
 
     assert metrics["predicted"] == 0.0
     assert metrics["surplus"] == pytest.approx(120 / 121)
@@ -238,12 +244,12 @@ def test_tracks_that_are_nowhere_near_anybody_are_surplus(tmp_path):
     [
         (("--tracker-faults", "nose=1"), "--tracker-faults 'nose=1'"),
         (("--ground-truth", "nowhere"), "--ground-truth nowhere: no such file or folder"),
-        (("--tracker-faults", "none", "--ground-truth", "."), "leave it or --ground-truth out"),
+        (("--tracker-faults", "none", "--ground-truth", "."), "leave out --ground-truth"),
         (("--ground-truth-shift", "0.2"), "--ground-truth-shift needs --ground-truth"),
         (("--ground-truth", ".", "--ground-truth-shift", "nan"), "--ground-truth-shift is nan"),
     ],
 )
-def test_a_wrong_request_is_refused_before_anything_is_read(
+def test_an_invalid_request_is_refused_before_anything_is_read(
     tmp_path, text, capsys, arguments, expected
 ):
     assert run(text, *arguments, "--out", tmp_path / "out") == 2
@@ -257,7 +263,7 @@ def test_a_folder_without_the_ground_truth_is_refused(tmp_path, text, capsys):
     assert "has no ground truth named walkers.txt" in capsys.readouterr().err
 
 
-def test_recordings_of_different_times_are_no_ground_truth_of_each_other(tmp_path, text, capsys):
+def test_ground_truth_of_another_time_is_refused(tmp_path, text, capsys):
     later = text_of(tmp_path / "later.txt", walkers(), first_ns=START_NS - 60 * S)
 
     run(text, "--frames-per-second", 1000, "--ground-truth", later, "--out", tmp_path / "out")
@@ -266,8 +272,10 @@ def test_recordings_of_different_times_are_no_ground_truth_of_each_other(tmp_pat
     assert "no common time, their starts are 60 s apart" in said and "--ground-truth-shift" in said
 
 
-def test_the_tables_show_it_by_age(tmp_path, text, capsys):
-    judged(tmp_path, text, "--frames-per-second", 1000, "--tracker-faults", "cuts=4,seed=2")
+def test_the_tables_show_the_metrics_by_age(tmp_path, text, capsys):
+    tracker_metrics(
+        tmp_path, text, "--frames-per-second", 1000, "--tracker-faults", "cuts=4,seed=2"
+    )
 
     shown = capsys.readouterr().out
     for expected in ("person-time predicted", "surplus predictions", "2.4-4.8 s", "cuts=4,seed=2"):

@@ -18,7 +18,7 @@ def model_without_card(folder: Path, **options: object) -> Path:
     return path
 
 
-def test_the_card_says_what_the_file_says(
+def test_the_card_has_the_values_of_the_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = model_without_card(tmp_path)
@@ -43,7 +43,7 @@ def test_inputs_that_the_exporter_left_out_are_not_needed(tmp_path: Path) -> Non
         ({"inputs": {"observed": ("A", 8, 2), "noise": ("K", 2), "goal": ("A",)}}, "'goal'"),
     ],
 )
-def test_a_file_that_does_not_fit_is_named_and_leaves_no_card(
+def test_an_unsuitable_file_is_named_and_gets_no_card(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], options: dict, message: str
 ) -> None:
     path = model_without_card(tmp_path, **options)
@@ -52,7 +52,7 @@ def test_a_file_that_does_not_fit_is_named_and_leaves_no_card(
     assert not path.with_suffix(".json").exists()
 
 
-def test_swapped_axes_of_people_and_samples_show(
+def test_swapped_axes_of_people_and_samples_are_detected(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = model_without_card(tmp_path)
@@ -69,7 +69,7 @@ def test_swapped_axes_of_people_and_samples_show(
 def test_a_model_that_fails_for_people_who_stand_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Such as one that divides by the speed."""
+    """For example a model that divides by the speed."""
     path = model_without_card(tmp_path)
     model = onnx.load(path)
     make_node = onnx.helper.make_node
@@ -94,14 +94,14 @@ def test_a_model_that_fails_for_people_who_stand_is_named(
     assert not path.with_suffix(".json").exists()
 
 
-def test_a_step_that_nobody_gives_is_asked_for(
+def test_a_step_that_is_not_given_is_asked_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([str(model_without_card(tmp_path))]) == 1  # pytest's stdin is no terminal
     assert "--step-s" in capsys.readouterr().err
 
 
-def test_a_step_of_no_time_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_step_of_zero_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main([str(model_without_card(tmp_path)), "--step-s", "0"])
     assert "--step-s: '0' is not a number from 0.001" in capsys.readouterr().err
@@ -113,7 +113,7 @@ def test_a_folder_is_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         assert f"{path} is not a file: give the .onnx file" in capsys.readouterr().err
 
 
-def test_a_card_is_replaced_only_on_demand(
+def test_a_card_is_replaced_only_with_overwrite(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write_model(tmp_path)
@@ -124,7 +124,9 @@ def test_a_card_is_replaced_only_on_demand(
     assert load_model(path).step_s == 0.5
 
 
-def test_what_is_no_model_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_not_a_model_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "my.onnx"
     assert main([str(path), "--step-s", "0.4"]) == 1
     path.write_bytes(b"not a model")

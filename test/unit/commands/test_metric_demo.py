@@ -19,7 +19,7 @@ from social_implicit_ros.metrics.displacement import best_of_n
 from social_implicit_ros.metrics.kde import kde_nll
 
 
-def test_the_page_is_one_file_that_asks_for_nothing_else() -> None:
+def test_the_page_is_one_file_that_loads_nothing_else() -> None:
     page = metric_demo.demo_page()
     assert DATA_MARK not in page
     assert not re.search(
@@ -37,9 +37,9 @@ def test_the_command_writes_the_page(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["--out", "no/such/folder/a.html"], "no/such/folder"), (["--seed", "-1"], "--seed: -1")],
+    [(["--out", "no/such/folder/a.html"], "no/such/folder"), (["--seed", "-1"], "--seed: '-1'")],
 )
-def test_what_cannot_be_written_is_said_with_exit_code_2(
+def test_an_output_that_cannot_be_written_exits_with_2_and_a_message(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -68,7 +68,7 @@ def page(browser: Any, tmp_path: Path) -> Any:
 
 
 def shown(page: Any) -> dict[str, float]:
-    """The figures as the reader sees them."""
+    """The values of the metrics as the reader sees them."""
     return {
         key: float(page.find_element("id", f"value-{key}").text)
         for key in ("ade", "fde", "amd", "amv", "kde")
@@ -76,7 +76,7 @@ def shown(page: Any) -> dict[str, float]:
 
 
 @needs_browser
-def test_it_loads_without_a_word_on_the_console(page: Any) -> None:
+def test_it_loads_without_messages_on_the_console(page: Any) -> None:
     assert all(np.isfinite(value) for value in shown(page).values())
     assert page.get_log("browser") == []
 
@@ -93,7 +93,7 @@ def test_it_loads_without_a_word_on_the_console(page: Any) -> None:
         {"x": 0.5, "y": 0.3, "width": 0.2, "split": 1.2},
     ],
 )
-def test_its_figures_are_those_of_the_metrics(page: Any, state: dict[str, float]) -> None:
+def test_its_values_are_those_of_the_metrics(page: Any, state: dict[str, float]) -> None:
     page.execute_script("setState(arguments[0])", state)
     settle(page)
     clouds = page.execute_script("return clouds.map(c => [Array.from(c.x), Array.from(c.y)])")
@@ -177,6 +177,6 @@ def test_it_fits_a_phone_and_stays_in_sight(page: Any) -> None:
         top = page.execute_script(
             "return document.getElementById('figures').getBoundingClientRect().top"
         )
-        assert 0 <= top < 100  # the figures stick while a slider is moved
+        assert 0 <= top < 100  # the values stay visible while a slider is moved
     finally:
         page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -15,7 +15,7 @@ from social_implicit_ros.types import FloatArray, Prediction
 
 
 class Shifted(ConstantVelocity):
-    """Sampled constant velocity, all of it moved by as many metres in x and y."""
+    """Sampled constant velocity, shifted by the same number of metres in x and y."""
 
     def __init__(self, shift_m: float) -> None:
         super().__init__(heading_sigma_rad=0.4)
@@ -28,7 +28,7 @@ class Shifted(ConstantVelocity):
         )
 
 
-def test_a_shift_is_what_evaluating_shifted_predictions_gives(tmp_path: Path) -> None:
+def test_a_shift_has_the_metrics_of_shifted_predictions(tmp_path: Path) -> None:
     scenes = split_scenes(write_walks(tmp_path, turn_rad=0.05), "eth")
     metrics = shifted_metrics(Shifted(0.0), scenes)
     assert list(metrics) == ["-0.1", "-0.01", "0", "+0.01", "+0.1"]
@@ -54,8 +54,6 @@ def test_the_command_prints_and_writes_every_shift(
     assert "%" in printed
 
 
-def test_wrong_data_ends_with_exit_code_2(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_invalid_data_exits_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert metric_sensitivity.main(["--data", str(tmp_path)]) == 2
     assert "has no eth_ucy/all_data" in capsys.readouterr().err

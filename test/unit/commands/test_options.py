@@ -38,19 +38,19 @@ from social_implicit_ros.recordings.text_formats.text import TextFormat
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="command")
     add_data_option(parser, "eth_ucy/")
-    add_seed_option(parser, "of the draws")
+    add_seed_option(parser, "of the samples")
     parser.add_argument("--k", type=positive_int, default=1)
     return parser
 
 
-def test_the_environment_names_the_data_where_the_command_line_does_not(monkeypatch):
+def test_the_data_folder_is_that_of_the_environment_unless_given(monkeypatch):
     monkeypatch.setenv(DATA_VARIABLE, "/there")
 
     assert parser().parse_args([]).data == Path("/there")
     assert parser().parse_args(["--data", "here"]).data == Path("here")
 
 
-def test_without_either_the_data_is_asked_for(monkeypatch, capsys):
+def test_without_either_the_data_folder_is_required(monkeypatch, capsys):
     monkeypatch.delenv(DATA_VARIABLE, raising=False)
 
     with pytest.raises(SystemExit):
@@ -70,7 +70,7 @@ def test_a_number_out_of_range_is_refused(arguments, monkeypatch, capsys):
     assert arguments[0] in said and f"'{arguments[1]}' is not an integer from" in said
 
 
-def test_the_former_name_of_an_option_is_accepted_and_named(capsys):
+def test_the_former_name_of_an_option_is_accepted_and_the_new_one_printed(capsys):
     command = argparse.ArgumentParser(prog="command")
     command.add_argument("--fixed-frame", default="odom")
     add_old_name(command, "--frame", "--fixed-frame")
@@ -130,7 +130,7 @@ def test_an_option_of_bags_is_refused_for_text(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", sorted({*READERS} - {"replay_tracks", "train_model"}))
-def test_what_is_left_out_is_told_with_its_number(
+def test_entries_that_are_left_out_are_printed_with_their_number(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     walk = walkers(duration_s=20.0)
@@ -142,7 +142,7 @@ def test_what_is_left_out_is_told_with_its_number(
     mount = transform_message("odom", "lidar", START_NS)
     messages.append(Recorded("/tf_static", TF_MESSAGE, mount, START_NS))
     bag = write_bag(tmp_path / "bag", messages)
-    run(command, bag)  # which is too short for evaluate_navigation
+    run(command, bag)  # too short for evaluate_navigation, which refuses it
     said = capsys.readouterr()
     text = " ".join((said.out + said.err).split())
     assert "10 of 618 entries are left out, empty id: detections without an id" in text
@@ -151,11 +151,13 @@ def test_what_is_left_out_is_told_with_its_number(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", sorted({*READERS} - {"replay_tracks"}))
-def test_a_cut_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
+def test_a_truncated_recording_is_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
     bag = write_bag(tmp_path / "bag", people_messages(walkers(duration_s=20.0)))
     (file,) = bag.glob("*.mcap")
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    run(command, bag)  # which is too short for evaluate_navigation and train_model
+    run(command, bag)  # too short for evaluate_navigation and train_model, which refuse it
     said = capsys.readouterr()
     assert "bag.mcap is truncated" in " ".join((said.out + said.err).split())
 
@@ -220,14 +222,16 @@ def test_a_section_out_of_bounds_is_refused_before_anything_is_read(
         (ValueError("no such thing"), "no such thing"),
     ],
 )
-def test_an_error_of_the_system_names_the_file_and_the_fix(error: Exception, text: str) -> None:
+def test_an_error_of_the_system_names_the_file_and_how_to_fix_it(
+    error: Exception, text: str
+) -> None:
     assert error_text(error).startswith(text)
 
 
 def test_parameters_that_a_command_sets_itself_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Unless they have their defaults, as in a copy of the shipped file."""
+    """Only if they differ from their defaults, which a copy of the shipped file contains."""
     params = tmp_path / "params.yaml"
     lines = ("tick_rate_hz: 5.0", "horizon_s: 0.0", "confidence: 0.5", "confidnce: 0.5")
     params.write_text("predictor:\n  ros__parameters:\n    " + "\n    ".join(lines))
@@ -241,7 +245,7 @@ def test_parameters_that_a_command_sets_itself_are_named(
 
 
 @pytest.mark.parametrize("command", ["evaluate_bag", "evaluate_navigation"])
-def test_a_file_is_no_output_folder(
+def test_an_output_folder_that_is_a_file_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     (tmp_path / "walk.txt").write_text("0 1 0 0\n10 1 0 0\n")

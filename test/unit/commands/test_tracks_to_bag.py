@@ -1,4 +1,4 @@
-"""`tracks_to_bag` turns text into a rosbag2 recording, and back nothing is lost."""
+"""`tracks_to_bag` converts text to a rosbag2 recording without loss."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ def text(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("message_type", sorted(MESSAGE_TYPES))
-def test_the_bag_holds_what_the_text_holds(text: Path, tmp_path: Path, message_type: str) -> None:
+def test_the_bag_contains_the_tracks_of_the_text(
+    text: Path, tmp_path: Path, message_type: str
+) -> None:
     out = tmp_path / "bag"
     assert main([str(text), str(out), "--type", message_type, "--frame", "hall"]) == 0
     bag = open_source(out)
@@ -49,7 +51,7 @@ def test_the_bag_holds_what_the_text_holds(text: Path, tmp_path: Path, message_t
         np.testing.assert_array_equal(read.positions_m, written.positions_m)
 
 
-def test_who_stands_twice_in_a_frame_is_written_once(
+def test_a_person_listed_twice_in_a_frame_is_written_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "walk.txt"
@@ -74,7 +76,7 @@ def test_tracks_of_a_sensor_are_written_in_the_fixed_frame(tmp_path: Path) -> No
         np.testing.assert_allclose(read.positions_m - written.positions_m, [[3.0, 0.0]] * 3)
 
 
-def test_a_fixed_frame_is_reached_by_the_transforms_or_is_a_name(
+def test_tracks_are_transformed_into_the_fixed_frame_or_get_its_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     walk = walkers(duration_s=1.0)
@@ -94,7 +96,7 @@ def test_a_fixed_frame_is_reached_by_the_transforms_or_is_a_name(
     )
 
 
-def test_stamps_may_be_those_of_the_arrival_as_in_the_node(tmp_path: Path) -> None:
+def test_stamps_can_be_those_of_arrival_as_in_the_node(tmp_path: Path) -> None:
     walk = walkers(duration_s=1.0)
     stuck = [
         replace(entry, message=replace(entry.message, header=header(START_NS, "map")))
@@ -107,7 +109,7 @@ def test_stamps_may_be_those_of_the_arrival_as_in_the_node(tmp_path: Path) -> No
     assert [tracks.stamp_ns for tracks in read] == [tracks.stamp_ns for tracks in walk]
 
 
-def test_a_topic_of_several_is_chosen(tmp_path: Path) -> None:
+def test_one_of_several_topics_is_chosen(tmp_path: Path) -> None:
     walk = walkers(duration_s=1.0)
     messages = [*people_messages(walk), *people_messages(walk[:5], topic="/others")]
     seen = write_bag(tmp_path / "seen", messages)
@@ -115,7 +117,7 @@ def test_a_topic_of_several_is_chosen(tmp_path: Path) -> None:
     assert open_source(tmp_path / "bag").n_messages == 5
 
 
-def test_a_recording_without_usable_tracks_is_no_bag(
+def test_a_recording_without_usable_tracks_writes_no_bag(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     messages = people_messages(walkers(duration_s=1.0), frame_id="lidar")
@@ -140,7 +142,7 @@ def test_the_metadata_is_that_of_rosbag2(text: Path, tmp_path: Path) -> None:
     assert topic["topic_metadata"]["serialization_format"] == "cdr"
 
 
-def test_an_existing_folder_is_left_alone(
+def test_an_existing_folder_is_kept(
     text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "bag").mkdir()
@@ -150,7 +152,7 @@ def test_an_existing_folder_is_left_alone(
 
 
 @pytest.mark.parametrize("topic", ["two words", "tracks", "/", ""])
-def test_a_topic_that_no_node_can_have_is_refused(
+def test_an_invalid_topic_name_is_refused(
     text: Path, tmp_path: Path, topic: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([str(text), "--out", str(tmp_path / "bag"), "--topic", topic]) == 1
@@ -166,7 +168,7 @@ def test_a_bad_file_leaves_nothing_behind(
     assert not (tmp_path / "bag").exists()
 
 
-def test_half_a_bag_is_removed(text: Path, tmp_path: Path) -> None:
+def test_an_unfinished_bag_is_removed(text: Path, tmp_path: Path) -> None:
     def interrupted() -> Iterator[Tracks]:
         yield next(recorded_tracks(open_source(text)))
         raise KeyboardInterrupt
@@ -177,7 +179,7 @@ def test_half_a_bag_is_removed(text: Path, tmp_path: Path) -> None:
     assert not out.exists()
 
 
-def test_a_bag_that_another_process_begins_meanwhile_is_left_alone(
+def test_a_bag_that_another_process_creates_meanwhile_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "bag"
