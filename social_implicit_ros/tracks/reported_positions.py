@@ -149,7 +149,7 @@ class ReportedPositions:
         return min(self._changes_m) if is_known else 0.0
 
     def stopped(self, min_s: float) -> tuple[str, ...]:
-        """Ids that moved, but have had exactly the same position since, while others move.
+        """Ids that moved, but have had exactly the same position since.
 
         Empty if people do stand that still here and move again later, or positions are on a grid.
 
@@ -160,8 +160,6 @@ class ReportedPositions:
             return ()
         least_ns = max(min_s, 2.0 * _SEEN_AGAIN * self.hold_s) * NS_PER_S
         has_stopped = self._state["last_ns"] - self._state["first_ns"] >= least_ns
-        if (has_stopped | ~self._state["has_moved"]).all():
-            return ()
         rows = np.flatnonzero(has_stopped & self._state["has_moved"])
         return tuple(self._ids[row] for row in rows.tolist())
 

@@ -46,7 +46,11 @@ _TICK_FIXES = {
     SkipReason.NOT_FINITE: "the model predicts values that are not finite; check its file with "
     "make_card",
 }
-_FILTERS = {SkipReason.OTHER_CLASS: "class", SkipReason.OTHER_STATE: "state"}
+#: Reason -> name of the filter, and what the entries that it may ignore are.
+_FILTERS = {
+    SkipReason.OTHER_CLASS: ("class", "if it is not a person"),
+    SkipReason.OTHER_STATE: ("state", "if the tracker does not see such people"),
+}
 
 
 def main_loss(tracker: TrackerCounts) -> str:
@@ -71,9 +75,9 @@ def _filtered(tracker: TrackerCounts, reason: SkipReason) -> str:
         return f"score {seen} is not above {filters.score_above}: lower score_above"
     if reason not in _FILTERS:
         return ""
-    name = _FILTERS[reason]
+    name, ignored_if = _FILTERS[reason]
     allowed = ", ".join(map(str, getattr(filters, f"{name}_in")))
-    fix = f"add it to {name}_in of the tracker mapping, or to {name}_out if it is not a person"
+    fix = f"add it to {name}_in of the tracker mapping, or to {name}_out {ignored_if}"
     return f"{name} {seen} is not in [{allowed}]: {fix}"
 
 

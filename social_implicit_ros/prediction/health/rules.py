@@ -116,8 +116,8 @@ def _frozen_people(t: TrackerCounts, now: Snapshot) -> str:
     if n_more > 0:
         names += f" and {n_more} more"
     return (
-        f"positions of {names} on {t.topic} do not change at all while those of others do: these "
-        "people are predicted to stand still"
+        f"positions of {names} on {t.topic} do not change at all, although positions of this "
+        "tracker have noise: these people are predicted to stand still"
     )
 
 
@@ -217,7 +217,8 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
         "frozen",
         lambda t, now: bool(t.frozen),
         _frozen_people,
-        "the tracker must not publish people whom it no longer sees",
+        "the tracker must not publish people whom it no longer sees; if these are all people, it "
+        "has stopped measuring",
     ),
     _OfTracker(
         "heights",

@@ -186,6 +186,11 @@ def test_frozen_tracks_are_named_and_not_learned_from() -> None:
     assert ratio.min() > 0.9
 
 
+def test_a_tracker_that_repeats_its_last_message_for_ever_is_reported() -> None:
+    run = Run().watch(lambda time_s: seen(min(time_s, 6.0)), rate_hz=10.0, duration_s=10.0)
+    assert set(run.log.frozen) == set(IDS) == run.predictor.history.frozen
+
+
 def test_zeros_for_lost_people_are_not_used_as_positions() -> None:
     def zeros(time_s: float) -> FloatArray:
         positions_m = seen(time_s)

@@ -310,6 +310,19 @@ def test_shipped_mappings_know_the_labels_of_people(
 
 
 @pytest.mark.parametrize(
+    ("tracker", "state", "is_ignored"),
+    [("spencer", True, True), ("zed", 2, True), ("zed", 3, True), ("zed", 0, False)],
+)
+def test_states_of_lost_people_are_skipped_without_a_warning(
+    tracker: str, state: bool | int, is_ignored: bool
+) -> None:
+    described = replace(spec(state="state"), filters=load_tracker_spec(shipped(tracker)).filters)
+    decoded = ObjectDecoder(replace(described, class_=None)).decode(crowd(person(state=state)))
+    assert decoded.skipped == {SkipReason.OTHER_STATE: 1}
+    assert bool(decoded.ignored) == is_ignored
+
+
+@pytest.mark.parametrize(
     ("tracker", "no_id"),
     [
         ("vision_detections", "-1"),
