@@ -52,7 +52,7 @@ class TrackHistory:
         #: Agents with exactly constant positions, which are probably not where they are now.
         self.frozen: frozenset[str] = frozenset()
         #: Total number of reassignments of ids in use to another person, by tracker.
-        self.n_given_away: Counter[str] = Counter()
+        self.n_reassigned: Counter[str] = Counter()
         #: Total number of entries with an invalid z, for which 0 is used.
         self.n_unknown_heights = 0
         self._step_s, self._step_ns, self._n_steps = step_s, round(step_s * NS_PER_S), n_steps
@@ -316,7 +316,7 @@ class TrackHistory:
         )
         rejected.update((tracks.ids[c], SkipReason.OUTLIER) for c in columns[outliers].tolist())
         begins = ~continues | jumps | confirmed
-        self.n_given_away[source] += int(np.count_nonzero((jumps & ~waits) | confirmed))
+        self.n_reassigned[source] += int(np.count_nonzero((jumps & ~waits) | confirmed))
         if waits.any():
             rows, columns, states_m = rows[~waits], columns[~waits], states_m[~waits]
             begins, confirmed = begins[~waits], confirmed[~waits]

@@ -102,7 +102,7 @@ class ReportedPositions:
         self._placeholders: list[_Point] = []
         #: The newest placeholder that was skipped.
         self.unset_m: _Point = _UNSET
-        self._doubles: set[str] = set()  # ids skipped as another id had exactly their position
+        self._duplicates: set[str] = set()  # ids skipped as another id had exactly their position
         self._left_unset: set[str] = set()  # ids that were at zeros, and then elsewhere
         # For each jump, whether it ends where another person was who is gone or jumps, too.
         self._are_exchanges: deque[bool] = deque(maxlen=_N_JUMPS)
@@ -202,22 +202,22 @@ class ReportedPositions:
             is_present = is_repeated & state["is_observed"]
             self._remember(tracks, state, rows, is_known | is_position)
         is_unset = self._is_placeholder(points_m)
-        is_double = self._find_doubles(tracks.ids, points_m) & ~is_unset
-        is_repeated, is_present = is_repeated & ~is_double, is_present & ~is_double
+        is_duplicate = self._find_duplicates(tracks.ids, points_m) & ~is_unset
+        is_repeated, is_present = is_repeated & ~is_duplicate, is_present & ~is_duplicate
         if is_unset.any():
             self.unset_m = _point(points_m[is_unset.argmax()])
         lost = Counter(
             {
                 SkipReason.UNSET_POSITION: int(np.count_nonzero(is_unset)),
                 SkipReason.REPEATED: int(np.count_nonzero(is_repeated)),
-                SkipReason.DUPLICATE_POSITION: int(np.count_nonzero(is_double)),
+                SkipReason.DUPLICATE_POSITION: int(np.count_nonzero(is_duplicate)),
             }
         )
         if not lost.total():
             return tracks, lost
         # A new id is not a person before its first observation.
         repeated_ids = tuple(compress(tracks.ids, is_present.tolist()))
-        observed = tracks.of_agents(~(is_unset | is_repeated | is_double))
+        observed = tracks.of_agents(~(is_unset | is_repeated | is_duplicate))
         return replace(observed, repeated_ids=repeated_ids), lost
 
     def _remember(
@@ -253,14 +253,14 @@ class ReportedPositions:
                 rows[new] = row_at.pop(_point(points_m[new]), -1)
         return is_new & (rows >= 0)
 
-    def _find_doubles(self, ids: tuple[str, ...], points_m: FloatArray) -> BoolArray:
+    def _find_duplicates(self, ids: tuple[str, ...], points_m: FloatArray) -> BoolArray:
         """(A,) entries with exactly the position of another id, as for one person in two classes.
 
         The same one of each pair is kept in all messages. If positions are on a grid, several
         people may share a cell, so that nothing is found.
         """
-        is_double = np.zeros(len(ids), dtype=bool)
-        doubles: set[str] = set()
+        is_duplicate = np.zeros(len(ids), dtype=bool)
+        found: set[str] = set()
         if not self._is_on_grid and len(set(points_m[:, 0].tolist())) < len(ids):
             row_at: dict[_Point, int] = {}
             for row in np.flatnonzero(~np.isnan(points_m[:, 0])).tolist():
@@ -268,12 +268,12 @@ class ReportedPositions:
                 other = row_at.setdefault(point, row)
                 if ids[other] == ids[row]:
                     continue  # the entry itself, or a repeated id
-                if ids[other] in self._doubles and ids[row] not in self._doubles:
+                if ids[other] in self._duplicates and ids[row] not in self._duplicates:
                     row_at[point], row = row, other
-                is_double[row] = True
-                doubles.add(ids[row])
-        self._doubles = doubles
-        return is_double
+                is_duplicate[row] = True
+                found.add(ids[row])
+        self._duplicates = found
+        return is_duplicate
 
     def _is_placeholder(self, points_m: FloatArray) -> BoolArray:
         is_placeholder = np.zeros(len(points_m), dtype=bool)

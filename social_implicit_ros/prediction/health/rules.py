@@ -171,9 +171,9 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
     _wrong_entries("extrapolated", SkipReason.EXTRAPOLATED, "are extrapolated, not measured"),
     _OfTracker(
         "doubled",
-        lambda t, now: t.doubled_s >= PATIENCE_S,
+        lambda t, now: t.overlapping_s >= PATIENCE_S,
         "most people on {t.topic} have had another person at the same position for "
-        "{t.doubled_s:.0f} s",
+        "{t.overlapping_s:.0f} s",
         "if they are reported twice, filter one of the two in the tracker mapping, or set "
         "merge_distance_m for several trackers; otherwise check that positions are in metres",
     ),
@@ -246,8 +246,8 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
     ),
     _OfTracker(
         "given_away",
-        lambda t, now: t.given_away_s < _MIN_KEPT_S,
-        "ids on {t.topic} are reassigned to another person after {t.given_away_s:.1f} s on average",
+        lambda t, now: t.reassigned_s < _MIN_KEPT_S,
+        "ids on {t.topic} are reassigned to another person after {t.reassigned_s:.1f} s on average",
         "the tracker must keep the id of a person; an index in a list is not an id; see id in the "
         "tracker mapping",
     ),

@@ -129,10 +129,11 @@ class TrackerCounts:
         tick_reasons: number of people not predicted in the newest tick, by reason.
         n_waiting: people who have been reported, but not predicted, for `PATIENCE_S`.
         waiting_s: the longest of these times, seconds.
-        doubled_s: time for which most people have had another person at the same position, seconds.
+        overlapping_s: time for which most people have had another person at the same position,
+            seconds.
         n_doubles: people who are listed twice, and predicted once.
         climb_m_s: mean vertical speed of people, metres per second.
-        given_away_s: mean time after which an id is reassigned to another person, seconds; infinite
+        reassigned_s: mean time after which an id is reassigned to another person, seconds; infinite
             if that is rare.
         has_wrong_velocities: the reported velocities do not fit the positions.
         cell_m: to which its positions are rounded, metres; 0 if to no grid.
@@ -158,10 +159,10 @@ class TrackerCounts:
     tick_reasons: Mapping[SkipReason, int] = field(default_factory=dict)
     n_waiting: int = 0
     waiting_s: float = 0.0
-    doubled_s: float = 0.0
+    overlapping_s: float = 0.0
     n_doubles: int = 0
     climb_m_s: float = 0.0
-    given_away_s: float = math.inf
+    reassigned_s: float = math.inf
     has_wrong_velocities: bool = False
     cell_m: float = 0.0
     in_walls_s: float = 0.0

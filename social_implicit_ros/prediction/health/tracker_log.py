@@ -39,17 +39,17 @@ _MAX_IDS = 20_000
 _REPORTED_S = 0.6
 #: If most people have another one within this distance, they are reported twice, metres. People
 #: in crowds do not walk that close.
-_DOUBLED_M = 0.3
+_OVERLAP_M = 0.3
 #: The same within a larger distance (metres) for at least this share of at least this many people,
 #: if each has exactly one other. Couples are never that frequent.
 _PAIRED_M, _PAIRED_SHARE, _MIN_PAIRED = 0.6, 0.8, 6
 #: Number of reports over which the rate of climb is measured: longer than people take to bend down.
 _N_HEIGHTS = 4
 #: Number of reports over which reassigned ids are counted, and the minimum count for a rate.
-_N_GIVEN, _MIN_GIVEN = 10, 5
+_N_REASSIGNED, _MIN_REASSIGNED = 10, 5
 
 
-def doubled_rows(tick: Tick | None) -> set[int]:
+def overlapping_rows(tick: Tick | None) -> set[int]:
     """Rows of people, of all trackers, with another person at the same position."""
     if tick is None:
         return set()
@@ -58,7 +58,7 @@ def doubled_rows(tick: Tick | None) -> set[int]:
     n_near = Counter(row for pair in close_rows(positions_m, _PAIRED_M) for row in pair)
     paired = [row for row, n_others in n_near.items() if n_others == 1]
     if len(paired) < max(_MIN_PAIRED, _PAIRED_SHARE * len(people)):
-        paired = [row for pair in close_rows(positions_m, _DOUBLED_M) for row in pair]
+        paired = [row for pair in close_rows(positions_m, _OVERLAP_M) for row in pair]
     return {people[row] for row in paired}
 
 
@@ -130,10 +130,10 @@ class TrackerLog(TrackerCounts):
         #: Stamp of the newest tracks, integer nanoseconds.
         self.newest_ns: int | None = None
         self._waiting_since_ns: dict[str, int] = {}  # by id
-        self._doubled, self._unpredicted = ConditionTimer(), ConditionTimer()
+        self._overlapping, self._unpredicted = ConditionTimer(), ConditionTimer()
         self._losing, self._in_walls = ConditionTimer(), ConditionTimer()
         self._heights_m: deque[tuple[int, dict[str, float]]] = deque(maxlen=_N_HEIGHTS)
-        self._given_away: deque[tuple[float, int, int]] = deque(maxlen=_N_GIVEN)
+        self._reassigned: deque[tuple[float, int, int]] = deque(maxlen=_N_REASSIGNED)
         self._was_predicted = False
         self._periods: deque[Counter[SkipReason | str]] = deque([Counter()], maxlen=_N_PERIODS)
 
@@ -161,13 +161,13 @@ class TrackerLog(TrackerCounts):
         self.newest_ns = tracks.stamp_ns
         self.ids.add(tracks.ids, tracks.stamp_ns)
 
-    def take_counts(self, predictor: Predictor, source: str, doubled: set[int]) -> None:
+    def take_counts(self, predictor: Predictor, source: str, overlapping: set[int]) -> None:
         """Reads statistics of this tracker from the predictor.
 
         Args:
             predictor: after its newest tick.
             source: prefix of this tracker's ids.
-            doubled: the `doubled_rows` of that tick.
+            overlapping: the `overlapping_rows` of that tick.
         """
         known = predictor.tracker(source)
         self.latency_s, self.hold_s = known.timing.latency_s, known.reported.hold_s
@@ -195,25 +195,25 @@ class TrackerLog(TrackerCounts):
         are_inside = 2 * sum(inside) > len(rows)
         in_walls_ns = self._in_walls.update(are_inside, tick.stamp_ns, tick.stamp_ns)
         self.in_walls_s = in_walls_ns / NS_PER_S
-        self._find_given_away(predictor.history.n_given_away[source], tick.stamp_ns)
+        self._find_reassigned(predictor.history.n_reassigned[source], tick.stamp_ns)
         self._find_waiting(predictor.history, skipped, tick.stamp_ns)
-        are_doubled = 2 * len(doubled.intersection(rows)) > len(rows)
-        doubled_ns = self._doubled.update(are_doubled, tick.stamp_ns, tick.stamp_ns)
-        self.doubled_s = doubled_ns / NS_PER_S
+        are_overlapping = 2 * len(overlapping.intersection(rows)) > len(rows)
+        overlapping_ns = self._overlapping.update(are_overlapping, tick.stamp_ns, tick.stamp_ns)
+        self.overlapping_s = overlapping_ns / NS_PER_S
         heights_m = tick.window.heights_m[rows].tolist()
         self._find_climbing(
             dict(zip([ids[row] for row in rows], heights_m, strict=True)), tick.stamp_ns
         )
 
-    def _find_given_away(self, n_given_away: int, stamp_ns: int) -> None:
+    def _find_reassigned(self, n_reassigned: int, stamp_ns: int) -> None:
         """Updates the mean time until an id is reassigned: person-seconds per reassignment."""
-        if self._given_away and stamp_ns / NS_PER_S < self._given_away[-1][0]:
-            self._given_away.clear()  # time jumped back
-        self._given_away.append((stamp_ns / NS_PER_S, n_given_away, self.n_predicted))
-        (began_s, n_before, _), people = self._given_away[0], [n for *_, n in self._given_away]
-        n_lately = n_given_away - n_before
+        if self._reassigned and stamp_ns / NS_PER_S < self._reassigned[-1][0]:
+            self._reassigned.clear()  # time jumped back
+        self._reassigned.append((stamp_ns / NS_PER_S, n_reassigned, self.n_predicted))
+        (began_s, n_before, _), people = self._reassigned[0], [n for *_, n in self._reassigned]
+        n_lately = n_reassigned - n_before
         person_s = (stamp_ns / NS_PER_S - began_s) * fmean(people)
-        self.given_away_s = person_s / n_lately if n_lately >= _MIN_GIVEN else math.inf
+        self.reassigned_s = person_s / n_lately if n_lately >= _MIN_REASSIGNED else math.inf
 
     def _find_climbing(self, heights_m: dict[str, float], stamp_ns: int) -> None:
         """Updates the mean vertical speed, which is large if positions have wrong axes."""

@@ -19,7 +19,7 @@ from social_implicit_ros.prediction.health.snapshot import (
     Surroundings,
     added_uncertainty,
 )
-from social_implicit_ros.prediction.health.tracker_log import TrackerLog, doubled_rows
+from social_implicit_ros.prediction.health.tracker_log import TrackerLog, overlapping_rows
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.prediction.update import Update
 from social_implicit_ros.tracks.messages.decoder import DecodedMessage
@@ -182,9 +182,9 @@ class DiagnosticsLog:
         self._now.variance_m2, self._now.growth = added_uncertainty(
             predictor.last_tick, is_added=is_added
         )
-        doubled = doubled_rows(predictor.last_tick)
+        overlapping = overlapping_rows(predictor.last_tick)
         for source, tracker in self.trackers.items():
-            tracker.take_counts(predictor, source, doubled)
+            tracker.take_counts(predictor, source, overlapping)
 
     def report(self, name: str, state: NodeState, now_ns: int, now_s: float) -> DiagnosticStatus:
         """The status of the period since the last report; begins the next one.

@@ -74,8 +74,8 @@ class TrackMerger:
             persons = {self._person_of.get(agent_id, agent_id) for agent_id in pair}
             if len(persons) == 2 and known.keys() >= set(pair):
                 self._merge(pair, history)
-        doubled = {agent_id for pair in doubles for agent_id in pair}
-        self._split(own, others, distances_m, tracks.stamp_ns, max_distance_m, doubled)
+        kept = {agent_id for pair in doubles for agent_id in pair}
+        self._split(own, others, distances_m, tracks.stamp_ns, max_distance_m, kept)
         close = self._assigned(own, others, distances_m, max_distance_m)
         for pair in [p for p in self._close_since_ns if p[0] in own or p[0] not in known]:
             if pair not in close:
@@ -152,11 +152,11 @@ class TrackMerger:
         distances_m: FloatArray,
         stamp_ns: int,
         max_distance_m: float,
-        doubled: Collection[str],
+        kept: Collection[str],
     ) -> None:
         """Splits off tracks that are far from all other tracks of their person.
 
-        Tracks in `doubled` stay. Tracks of one tracker that are no longer doubles are split off.
+        Tracks in `kept` stay. Tracks of one tracker that are no longer doubles are split off.
         """
         for agent_id, to_others_m in zip(own, distances_m, strict=True):
             person = self._person_of.get(agent_id)
@@ -169,7 +169,7 @@ class TrackMerger:
                 self._person_of.get(other) == person for other in own if other != agent_id
             ):
                 same.append(np.inf)
-            is_near = agent_id in doubled or not same
+            is_near = agent_id in kept or not same
             if is_near or min(same) <= _SPLIT_DISTANCES * max_distance_m:
                 self._apart_since_ns.pop(agent_id, None)
                 continue

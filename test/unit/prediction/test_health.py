@@ -119,7 +119,10 @@ def test_few_of_the_tracked_are_predicted() -> None:
             {"lost": {SkipReason.OUTLIER: 30}},
             ("50%", "implausibly far", "several publish on one topic"),
         ),
-        ({"doubled_s": 2.0}, ("most people on /tracks have", "reported twice", "merge_distance_m")),
+        (
+            {"overlapping_s": 2.0},
+            ("most people on /tracks have", "reported twice", "merge_distance_m"),
+        ),
         ({"lost": {SkipReason.EXTRAPOLATED: 10}}, ("17%", "not measured", "in exact lines")),
         ({"stamp_shift_ms": 110}, ("on /tracks are stamped 110 ms too late for the transforms",)),
         ({"stamp_shift_ms": -60}, ("60 ms too early", "when the robot turns")),
@@ -136,7 +139,7 @@ def test_few_of_the_tracked_are_predicted() -> None:
             ("are repeated with new stamps for 0.50 s", "publish each detection once"),
         ),
         (
-            {"given_away_s": 2.5},
+            {"reassigned_s": 2.5},
             ("are reassigned to another person after 2.5 s", "index in a list"),
         ),
         ({"frozen": ("7",)}, ("positions of '7' on /tracks do not", "no longer sees")),

@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
-from social_implicit_ros.prediction.health.tracker_log import IdLifetimes, TrackerLog, doubled_rows
+from social_implicit_ros.prediction.health.tracker_log import (
+    IdLifetimes,
+    TrackerLog,
+    overlapping_rows,
+)
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.settings import PipelineConfig, PredictorConfig
@@ -75,7 +79,7 @@ def test_people_who_are_reported_but_never_predicted_are_counted(kind: str) -> N
         predictor.add_tracks(tracks, "odom", stamp_ns)
         predictor.tick(stamp_ns)
         if n % 10 == 9:
-            log.take_counts(predictor, "", doubled_rows(predictor.last_tick))
+            log.take_counts(predictor, "", overlapping_rows(predictor.last_tick))
             n_waiting.append(log.n_waiting)
     assert n_waiting == [0, 0, *([int(kind == "jumps")] * 4)]
     if kind == "jumps":
@@ -94,7 +98,7 @@ def test_a_merged_person_counts_as_predicted_for_both_trackers() -> None:
             predictor.add_tracks(tracks, "odom", stamp_ns, source=source)
         forecast = predictor.tick(stamp_ns)
     for source, log in logs.items():
-        log.take_counts(predictor, source, doubled_rows(predictor.last_tick))
+        log.take_counts(predictor, source, overlapping_rows(predictor.last_tick))
     assert len(forecast.ids) == 1
     assert [log.n_predicted for log in logs.values()] == [1, 1]
 
@@ -114,7 +118,7 @@ def test_positions_in_the_axes_of_another_frame_are_noticed(axes: tuple[int, ...
         predictor.add_tracks(tracks, "odom", stamp_ns)
         predictor.tick(stamp_ns)
         if n % 10 == 9:
-            log.take_counts(predictor, "", doubled_rows(predictor.last_tick))
+            log.take_counts(predictor, "", overlapping_rows(predictor.last_tick))
     expected_m_s = 2.0 / 3.0 if axes[-1] == 0 else 0.1 / 3.0
     assert log.climb_m_s == pytest.approx(expected_m_s)
 
@@ -162,18 +166,18 @@ def test_people_who_are_reported_twice_are_noticed(apart_m: float, other: str) -
             predictor.add_tracks(tracks, "odom", stamp_ns)
         predictor.tick(stamp_ns)
         if n % 10 == 0:
-            log.take_counts(predictor, "a/" if other else "", doubled_rows(predictor.last_tick))
+            log.take_counts(predictor, "a/" if other else "", overlapping_rows(predictor.last_tick))
     # Within the noise of one tracker each is predicted once.
     is_merged = apart_m < 0.1 and not other
     assert log.n_doubles == (2 if is_merged else 0)
-    assert log.doubled_s == (2.0 if apart_m < 0.3 and not is_merged else 0.0)
+    assert log.overlapping_s == (2.0 if apart_m < 0.3 and not is_merged else 0.0)
 
 
 GRID_M = np.stack(np.divmod(np.arange(16.0), 4.0), axis=1)
 
 
 @pytest.mark.parametrize(
-    ("places_m", "n_doubled"),
+    ("places_m", "n_overlapping"),
     [
         (np.concatenate([5.0 * GRID_M[:4], 5.0 * GRID_M[:4] + 0.35]), 8),  # everybody twice
         (np.concatenate([5.0 * GRID_M[:2], 5.0 * GRID_M[:2] + 0.35]), 0),  # two couples
@@ -182,7 +186,7 @@ GRID_M = np.stack(np.divmod(np.arange(16.0), 4.0), axis=1)
     ],
 )
 def test_people_reported_twice_are_told_from_couples_and_crowds(
-    places_m: FloatArray, n_doubled: int
+    places_m: FloatArray, n_overlapping: int
 ) -> None:
     predictor = Predictor(
         ConstantVelocity(), PredictorConfig(fixed_frame="odom"), TransformBuffer()
@@ -191,7 +195,7 @@ def test_people_reported_twice_are_told_from_couples_and_crowds(
     for stamp_ns in (100 * S, 101 * S):
         predictor.add_tracks(Tracks(stamp_ns, ids, places_m), "odom", stamp_ns)
         predictor.tick(stamp_ns)
-    assert len(doubled_rows(predictor.last_tick)) == n_doubled
+    assert len(overlapping_rows(predictor.last_tick)) == n_overlapping
 
 
 @pytest.mark.parametrize("is_index", [False, True])
@@ -216,7 +220,7 @@ def test_ids_that_are_indices_in_a_list_are_noticed(is_index: bool) -> None:
         predictor.tick(stamp_ns)
         if n % 10 == 9:
             log.take_counts(predictor, "", set())
-            kept_s.append(log.given_away_s)
+            kept_s.append(log.reassigned_s)
     known_s = [each for each in kept_s if each < math.inf]
     assert all(0.0 < each < 3.0 for each in known_s)
     assert [kept_s[9] < math.inf, kept_s[19] < math.inf] == [is_index, is_index]
