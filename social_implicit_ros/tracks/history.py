@@ -24,7 +24,7 @@ from social_implicit_ros.tracks.estimation.smoothing import within_speed
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.motions import Motions, motions_of
 from social_implicit_ros.tracks.observations import ObservationTable, with_rows
-from social_implicit_ros.tracks.outliers import HeldJumps, insert_late
+from social_implicit_ros.tracks.outliers import HeldJumps, Reach, insert_late
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, IntArray, ObservationWindow, SkipReason, Tracks
 
@@ -300,11 +300,11 @@ class TrackHistory:
         """Adds the entries in some columns of a message to the tracks in some rows."""
         stamp_ns, table, source = tracks.stamp_ns, self._table, _source(tracks)
         noise_m = self._estimator.noise.std_m(source)
-        limits = self.config.max_speed_m_s, noise_m
+        reach = Reach(self.config.max_speed_m_s, noise_m)
         newest_ns, has_any = table.newest_ns(rows), table.counts[rows] > 0
         late = has_any & (stamp_ns <= newest_ns)
         if late.any():
-            refused = insert_late(table, rows[late], stamp_ns, states_m[columns[late]], *limits)
+            refused = insert_late(table, rows[late], stamp_ns, states_m[columns[late]], reach)
             rejected.update((tracks.ids[columns[late][at]], reason) for at, reason in refused)
             rows, columns = rows[~late], columns[~late]
             newest_ns, has_any = newest_ns[~late], has_any[~late]
@@ -312,7 +312,7 @@ class TrackHistory:
         continues = has_any & (stamp_ns - newest_ns <= self._timeout_ns)
         before_ns, before_m = self._held.stamps_ns[rows], self._held.states_m[rows]
         jumps, waits, confirmed, outliers = self._held.weigh(
-            table, rows, stamp_ns, states_m, continues, *limits
+            table, rows, stamp_ns, states_m, continues, reach
         )
         rejected.update((tracks.ids[c], SkipReason.OUTLIER) for c in columns[outliers].tolist())
         begins = ~continues | jumps | confirmed
@@ -330,7 +330,7 @@ class TrackHistory:
             table.append(rows[confirmed], before_ns[confirmed], before_m[confirmed])
         velocities_m_s = None
         if tracks.velocities_m_s is not None:
-            velocities_m_s = known_velocities(tracks.velocities_m_s[columns], limits[0])
+            velocities_m_s = known_velocities(tracks.velocities_m_s[columns], reach.max_speed_m_s)
             first = begins & ~confirmed & ~np.isnan(velocities_m_s[:, 0])
             if first.any():
                 self._begin_with_velocity(

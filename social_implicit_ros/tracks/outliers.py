@@ -7,6 +7,8 @@ near the track, the held one was an outlier.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 
 from social_implicit_ros.tracks.motions import motions_of
@@ -31,38 +33,36 @@ _NOISE_STDS, _VELOCITY_STDS, _SCATTER = 8.0, 2.0, 1.5
 _RECENT = np.arange(5, 0, -1)
 
 
-def is_in_reach(
-    before_m: FloatArray,
-    after_m: FloatArray,
-    elapsed_ns: IntArray | int,
-    max_speed_m_s: float,
-    noise_m: float,
-) -> BoolArray:
-    """Whether displacements are plausible.
+@dataclass(frozen=True)
+class Reach:
+    """How far a track plausibly moves.
 
-    Args:
-        before_m: (A, 2) positions in metres.
-        after_m: (A, 2) later positions in metres.
-        elapsed_ns: one or (A,) times between them, integer nanoseconds.
+    Attributes:
         max_speed_m_s: maximum plausible speed, m/s.
         noise_m: standard deviation of each coordinate of a position, metres.
-
-    Returns:
-        (A,) booleans; False for positions that are not finite.
     """
-    x, y = (after_m - before_m).T
-    reach_m = max_speed_m_s / NS_PER_S * elapsed_ns + _REFIT_M + _REACH_STDS * noise_m
-    in_reach: BoolArray = x * x + y * y <= reach_m * reach_m
-    return in_reach
+
+    max_speed_m_s: float
+    noise_m: float = 0.0
+
+    def covers(
+        self, before_m: FloatArray, after_m: FloatArray, elapsed_ns: IntArray | int
+    ) -> BoolArray:
+        """(A,) whether displacements are plausible; False for positions that are not finite.
+
+        Args:
+            before_m: (A, 2) positions in metres.
+            after_m: (A, 2) later positions in metres.
+            elapsed_ns: one or (A,) times between them, integer nanoseconds.
+        """
+        x, y = (after_m - before_m).T
+        reach_m = self.max_speed_m_s / NS_PER_S * elapsed_ns + _REFIT_M + _REACH_STDS * self.noise_m
+        covered: BoolArray = x * x + y * y <= reach_m * reach_m
+        return covered
 
 
 def _leaves_motion(
-    table: ObservationTable,
-    rows: IntArray,
-    stamp_ns: int,
-    seen_m: FloatArray,
-    max_speed_m_s: float,
-    noise_m: float,
+    table: ObservationTable, rows: IntArray, stamp_ns: int, seen_m: FloatArray, reach: Reach
 ) -> BoolArray:
     """(A,) whether positions are out of reach, or implausible given the earlier motion.
 
@@ -78,29 +78,24 @@ def _leaves_motion(
     allowed_m = (
         0.5 * _ACCELERATION_M_S2 * elapsed_s**2
         + _BOX_M
-        + _NOISE_STDS * noise_m
+        + _NOISE_STDS * reach.noise_m
         + _VELOCITY_STDS * motions.velocity_std_m_s * elapsed_s
         + _SCATTER * np.hypot(second_m[..., 0], second_m[..., 1]).max(axis=1)
     )
     is_known = motions.velocity_std_m_s < _MAX_STD_M_S
     leaves: BoolArray = is_known & (np.hypot(*residuals_m.T) > allowed_m)
-    return leaves | ~is_in_reach(motions.positions_m, seen_m, elapsed_ns, max_speed_m_s, noise_m)
+    return leaves | ~reach.covers(motions.positions_m, seen_m, elapsed_ns)
 
 
 def insert_late(
-    table: ObservationTable,
-    rows: IntArray,
-    stamp_ns: int,
-    states_m: FloatArray,
-    max_speed_m_s: float,
-    noise_m: float,
+    table: ObservationTable, rows: IntArray, stamp_ns: int, states_m: FloatArray, reach: Reach
 ) -> list[tuple[int, SkipReason]]:
     """Adds (A, 3) late states to their tracks; other arguments as for `HeldJumps.weigh`.
 
     Returns:
         Index and reason of each state that is skipped.
     """
-    outlier = _is_late_outlier(table, rows, stamp_ns, states_m[:, :2], max_speed_m_s, noise_m)
+    outlier = _is_late_outlier(table, rows, stamp_ns, states_m[:, :2], reach)
     fits = np.flatnonzero(~outlier)
     is_known, is_first = table.insert(rows[fits], stamp_ns, states_m[fits])
     refused = {
@@ -112,12 +107,7 @@ def insert_late(
 
 
 def _is_late_outlier(
-    table: ObservationTable,
-    rows: IntArray,
-    stamp_ns: int,
-    late_m: FloatArray,
-    max_speed_m_s: float,
-    noise_m: float,
+    table: ObservationTable, rows: IntArray, stamp_ns: int, late_m: FloatArray, reach: Reach
 ) -> BoolArray:
     """(A,) whether (A, 2) late positions are out of reach of the observation before or after."""
     times_ns = table.times_ns[rows]
@@ -128,8 +118,7 @@ def _is_late_outlier(
     outlier = np.zeros(len(rows), dtype=bool)
     for neighbour in (np.maximum(column - 1, 0), column):
         elapsed_ns = np.abs(stamp_ns - times_ns[each, neighbour])
-        near_m = table.states_m[rows, :2, neighbour]
-        outlier |= ~is_in_reach(near_m, late_m, elapsed_ns, max_speed_m_s, noise_m)
+        outlier |= ~reach.covers(table.states_m[rows, :2, neighbour], late_m, elapsed_ns)
     outlier &= inserts
     return outlier
 
@@ -158,8 +147,7 @@ class HeldJumps:
         stamp_ns: int,
         states_m: FloatArray,
         continues: BoolArray,
-        max_speed_m_s: float,
-        noise_m: float,
+        reach: Reach,
     ) -> tuple[BoolArray, BoolArray, BoolArray, BoolArray]:
         """Decides on the held positions of some rows, and which new ones to hold.
 
@@ -169,30 +157,26 @@ class HeldJumps:
             stamp_ns: stamp of the new observations, integer nanoseconds.
             states_m: (A, 3) states of the new observations, metres.
             continues: (A,) whether a row has a recent observation to compare with.
-            max_speed_m_s: maximum plausible speed, m/s.
-            noise_m: standard deviation of each coordinate of a position, metres.
+            reach: how far the tracks plausibly move.
 
         Returns:
             Four (A,) booleans: the new position does not fit the track; it is held, too; it
             confirms the held position; the held position was an outlier.
         """
         newest_ns, newest_m = table.newest(rows)
-        now_m, stroll_m_s = states_m[:, :2], min(_STROLL_M_S, max_speed_m_s)
-        jumps = continues & ~is_in_reach(
-            newest_m[:, :2], now_m, stamp_ns - newest_ns, stroll_m_s, noise_m
-        )
+        now_m = states_m[:, :2]
+        stroll = replace(reach, max_speed_m_s=min(_STROLL_M_S, reach.max_speed_m_s))
+        jumps = continues & ~stroll.covers(newest_m[:, :2], now_m, stamp_ns - newest_ns)
         if jumps.any():
             (fast,) = jumps.nonzero()
-            jumps[fast] = _leaves_motion(
-                table, rows[fast], stamp_ns, now_m[fast], max_speed_m_s, noise_m
-            )
+            jumps[fast] = _leaves_motion(table, rows[fast], stamp_ns, now_m[fast], reach)
         held_ns, held_m = self.stamps_ns[rows], self.states_m[rows]
         if not (jumps.any() or held_ns.any()):
             return jumps, jumps, jumps, jumps
         elapsed_ns = stamp_ns - held_ns
         # Only later stamps decide: the same message may arrive twice, or an older one.
         is_held = (held_ns > 0) & (elapsed_ns > 0)
-        confirmed = is_held & is_in_reach(held_m[:, :2], now_m, elapsed_ns, max_speed_m_s, noise_m)
+        confirmed = is_held & reach.covers(held_m[:, :2], now_m, elapsed_ns)
         to_held_m, to_track_m = (np.hypot(*(now_m - at_m[:, :2]).T) for at_m in (held_m, newest_m))
         confirmed &= to_held_m < to_track_m
         # After a held position a second jump is not held, but restarts the track.

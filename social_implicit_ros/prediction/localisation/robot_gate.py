@@ -14,7 +14,7 @@ from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.frames.transforms import TransformUnavailableError
 from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
-from social_implicit_ros.tracks.outliers import is_in_reach
+from social_implicit_ros.tracks.outliers import Reach
 from social_implicit_ros.tracks.stamp_guard import StampGuard
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import SkipReason, Tracks
@@ -130,8 +130,8 @@ def _follows(before: Tracks | None, robot: Tracks, max_speed_m_s: float) -> bool
     if before is None:
         return False
     elapsed_ns = abs(robot.stamp_ns - before.stamp_ns)
-    positions = before.positions_m, robot.positions_m
-    return bool(is_in_reach(*positions, elapsed_ns, max_speed_m_s, 0.0)[0])
+    reach = Reach(max_speed_m_s)
+    return bool(reach.covers(before.positions_m, robot.positions_m, elapsed_ns)[0])
 
 
 def _is_nearer(one: Tracks | None, other: Tracks, robot: Tracks) -> bool:
