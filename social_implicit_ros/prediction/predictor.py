@@ -250,17 +250,18 @@ class Predictor:
 
     def counters(self) -> dict[str, int]:
         """Further counters for `/diagnostics` and the health rules, by key."""
+        shifts_ns = map(self.stamp_shift_ns, self._trackers)
         return {
             **self._identities.counts,
             "frame_corrections": self._frame.n_corrections,
             "map_cells": 0 if self.floor_plan is None else self.floor_plan.occupied.size,
             "heights_unknown": self.history.n_unknown_heights,
-            "stamp_shift_ms": round(self._queue.shift_ns / 1e6),
+            "stamp_shift_ms": round(max(shifts_ns, key=abs, default=0) / 1e6),
         }
 
     def stamp_shift_ns(self, source: str) -> int:
         """Time by which stamps of a tracker are late for the transforms, nanoseconds."""
-        return self._queue.shift_of_ns(source)
+        return self._queue.shift_ns(source)
 
     @property
     def n_tracked(self) -> int:

@@ -125,7 +125,9 @@ class HistoryFrame:
         Raises:
             TransformUnavailableError: there is no such transform.
         """
-        pose = self._pose(forecast.stamp_ns, max_age_s)
+        pose = None
+        if self.frame_id != self.published_id:
+            pose = self._newest(self.published_id, self.frame_id, forecast.stamp_ns, max_age_s)
         before, self._published_pose = self._published_pose, pose
         texts = []
         if before is not None and pose is not None and forecast.ids:
@@ -159,12 +161,6 @@ class HistoryFrame:
         if jump is None:
             return pose
         return jump.inverse() if pose is None else jump.inverse().after(pose)
-
-    def _pose(self, now_ns: int, max_age_s: float) -> RigidTransform | None:
-        """The pose of the histories' frame in the published frame; None if they are the same."""
-        if self.frame_id == self.published_id:
-            return None
-        return self._newest(self.published_id, self.frame_id, now_ns, max_age_s)
 
     def _newest(self, target: str, source: str, now_ns: int, max_age_s: float) -> RigidTransform:
         """The pose of `source` in `target` at a time, or the newest one if it is not too old."""
@@ -219,21 +215,16 @@ class TransformQueue:
         """Frames of the waiting messages."""
         return {entry.frame_id for entry in self._waiting}
 
-    @property
-    def shift_ns(self) -> int:
-        """Largest delay of stamps relative to transforms, nanoseconds; negative for early stamps.
-
-        It is subtracted from stamps to look up transforms.
-        """
-        return max((each.shift_ns for each in self._shifts.values()), key=abs, default=0)
-
     def has_shifted(self, source: str, stamp_ns: int) -> bool:
         """Whether a shift of a tracker began or ended shortly before a stamp."""
         changes_ns = (each.changed_ns for (name, _), each in self._shifts.items() if name == source)
         return any(0 <= stamp_ns - changed_ns <= _SHIFTING_NS for changed_ns in changes_ns)
 
-    def shift_of_ns(self, source: str) -> int:
-        """The same of one tracker."""
+    def shift_ns(self, source: str) -> int:
+        """Largest delay of a tracker's stamps relative to transforms; negative for early stamps.
+
+        Integer nanoseconds, which are subtracted from stamps to look up transforms.
+        """
         shifts = (each.shift_ns for (name, _), each in self._shifts.items() if name == source)
         return max(shifts, key=abs, default=0)
 

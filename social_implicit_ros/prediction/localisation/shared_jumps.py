@@ -70,9 +70,9 @@ class SharedJumps:
         Returns:
             The tracks; and a log text if they show a new jump, else an empty text.
         """
-        if self._jumped_ns is not None and tracks.stamp_ns < self._jumped_ns:
-            return self.moved_back(tracks), ""
         moved = self.moved_back(tracks)
+        if self._jumped_ns is not None and tracks.stamp_ns < self._jumped_ns:
+            return moved, ""
         before, self._before = self._before, moved
         before_last, self._before_last = self._before_last, before
         if before is not None and (step_m := _step_m(before, moved)) <= _MIN_JUMP_M:
