@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from rosbags.typesys.idl import IDLParser
 from rosbags.typesys.store import Typestore
 
 from social_implicit_ros.recordings.bag import BagReader, RecordingError
-from social_implicit_ros.tracks.messages.cdr_layout import Definitions, FieldType
+from social_implicit_ros.tracks.messages.cdr_layout import Definitions, FieldType, collected
 
 
 def ensure_definition(reader: BagReader, message_type: str) -> None:
@@ -43,7 +42,8 @@ def ensure_definition(reader: BagReader, message_type: str) -> None:
                     "with `ros2 bag convert` to mcap"
                 )
             found.update(types)
-        pending.extend(inner for inner in _named_types(found[kind][1]) if inner not in found)
+        named = (_field_type(field).name for _, field in found[kind][1])
+        pending.extend(name for name in named if "/" in name and name not in found)
     loaded = reader.typestore.fielddefs
     reader.typestore.register({kind: of for kind, of in found.items() if kind not in loaded})
 
@@ -96,25 +96,13 @@ def _definition_text(package: str, name: str) -> str | None:
     return None
 
 
-def _named_types(fields: Any) -> Iterator[str]:
-    for _, (node, detail) in fields:
-        if node == Nodetype.NAME:
-            yield detail
-        elif node in (Nodetype.ARRAY, Nodetype.SEQUENCE) and detail[0][0] == Nodetype.NAME:
-            yield detail[0][1]
-
-
 def definitions_of(store: Typestore, message_type: str) -> Definitions:
     """The definitions of `package/msg/Type` and all nested types, in the form for `tracks.cdr`."""
-    definitions: dict[str, list[tuple[str, FieldType]]] = {}
-    pending = [message_type]
-    while pending:
-        kind = pending.pop()
-        if kind not in definitions:
-            _, fields = store.fielddefs[kind]
-            definitions[kind] = [(name, _field_type(field)) for name, field in fields]
-            pending.extend(_named_types(fields))
-    return definitions
+
+    def fields_of(kind: str) -> list[tuple[str, FieldType]]:
+        return [(name, _field_type(field)) for name, field in store.fielddefs[kind][1]]
+
+    return collected(message_type, fields_of)
 
 
 def _field_type(field: Any) -> FieldType:

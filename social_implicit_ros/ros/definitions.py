@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from importlib import import_module
 
-from social_implicit_ros.tracks.messages.cdr_layout import Definitions, FieldType
+from social_implicit_ros.tracks.messages.cdr_layout import Definitions, FieldType, collected
 
 #: Arrays and sequences as message classes describe them: `double[36]`, `sequence<double, 4>`.
 _ARRAY = re.compile(
@@ -17,18 +17,13 @@ _NUMBERS = {"boolean": "bool", "float": "float32", "double": "float64"}
 
 def definitions_of(message_type: str) -> Definitions:
     """The definitions of an installed type, `package/msg/Type`, and of all nested types."""
-    definitions: dict[str, list[tuple[str, FieldType]]] = {}
-    pending = [message_type]
-    while pending:
-        kind = pending.pop()
-        if kind not in definitions:
-            package, _, name = kind.split("/")
-            message_class = getattr(import_module(f"{package}.msg"), name)
-            described = message_class.get_fields_and_field_types()
-            fields = [(field, field_type(text)) for field, text in described.items()]
-            definitions[kind] = fields
-            pending.extend(field.name for _, field in fields if "/" in field.name)
-    return definitions
+
+    def fields_of(kind: str) -> list[tuple[str, FieldType]]:
+        package, _, name = kind.split("/")
+        described = getattr(import_module(f"{package}.msg"), name).get_fields_and_field_types()
+        return [(field, field_type(text)) for field, text in described.items()]
+
+    return collected(message_type, fields_of)
 
 
 def field_type(text: str) -> FieldType:

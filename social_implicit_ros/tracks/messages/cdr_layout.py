@@ -6,7 +6,7 @@ size, counted from the end of an encapsulation header of four bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,6 +60,25 @@ class FieldType:
 
 #: Message type -> its fields in their order, by name.
 Definitions = Mapping[str, Sequence[tuple[str, FieldType]]]
+
+
+def collected(
+    message_type: str, fields_of: Callable[[str], Sequence[tuple[str, FieldType]]]
+) -> Definitions:
+    """The definitions of a type and of all types that it contains.
+
+    Args:
+        message_type: `package/msg/Type`.
+        fields_of: message type -> its fields.
+    """
+    definitions: dict[str, Sequence[tuple[str, FieldType]]] = {}
+    pending = [message_type]
+    while pending:
+        kind = pending.pop()
+        if kind not in definitions:
+            definitions[kind] = fields_of(kind)
+            pending.extend(inner.name for _, inner in definitions[kind] if "/" in inner.name)
+    return definitions
 
 
 def flattened(
