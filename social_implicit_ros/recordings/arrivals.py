@@ -30,12 +30,11 @@ from social_implicit_ros.tracks.frames.transforms import TransformUnavailableErr
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.messages.decoder import DecodedMessage, robot_from_odometry
 from social_implicit_ros.tracks.messages.spec import TrackerSpec
+from social_implicit_ros.tracks.stamps import NEVER_NS
 from social_implicit_ros.types import SkipReason, Tracks, plain_frame
 
 #: Lead time of the transforms before a section of a recording, nanoseconds.
 _HEAD_START_NS = 1_000_000_000
-#: A time after all messages.
-NEVER_NS = 2**62
 #: Maximum number of characters of the reason why a message cannot be used.
 _LONGEST_REASON = 300
 

@@ -22,7 +22,6 @@ from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.floor_plan import OCCUPANCY_GRID
 from social_implicit_ros.tracks.messages.agent_ids import (
-    MARKER_ADD,
     PERSON_HEIGHT_M,
     PERSON_WIDTH_M,
     agent_number,
@@ -149,7 +148,7 @@ def _marker_array(store: Typestore, tracks: Tracks, frame_id: str) -> Any:
         zero,
         header=_header(store, tracks.stamp_ns, frame_id),
         type=zero.CYLINDER,
-        action=MARKER_ADD,
+        action=zero.ADD,
         scale=replace(zero.scale, x=PERSON_WIDTH_M, y=PERSON_WIDTH_M, z=PERSON_HEIGHT_M),
         color=replace(zero.color, r=0.2, g=0.5, b=0.9, a=0.8),
     )

@@ -35,9 +35,7 @@ def transforms() -> QoSProfile:
 
 def static_transforms() -> QoSProfile:
     """What tf2's static broadcasters offer: reliable and transient local; depth 100, as tf2."""
-    profile = _keep_last(100, ReliabilityPolicy.RELIABLE)
-    profile.durability = DurabilityPolicy.TRANSIENT_LOCAL
-    return profile
+    return _keep_last(100, ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 def predictions() -> QoSProfile:
@@ -55,9 +53,7 @@ def markers() -> QoSProfile:
 
 def costmap() -> QoSProfile:
     """What Nav2's static layer requests: reliable and transient local, depth 1."""
-    profile = _keep_last(1, ReliabilityPolicy.RELIABLE)
-    profile.durability = DurabilityPolicy.TRANSIENT_LOCAL
-    return profile
+    return _keep_last(1, ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 def map_() -> QoSProfile:
@@ -108,10 +104,14 @@ def overridable() -> QoSOverridingOptions:
     return QoSOverridingOptions.with_default_policies()
 
 
-def _keep_last(depth: int, reliability: ReliabilityPolicy) -> QoSProfile:
+def _keep_last(
+    depth: int,
+    reliability: ReliabilityPolicy,
+    durability: DurabilityPolicy = DurabilityPolicy.VOLATILE,
+) -> QoSProfile:
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST,
         depth=depth,
         reliability=reliability,
-        durability=DurabilityPolicy.VOLATILE,
+        durability=durability,
     )

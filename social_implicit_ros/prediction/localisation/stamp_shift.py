@@ -12,7 +12,7 @@ import numpy as np
 
 from social_implicit_ros.tracks.entries import are_valid, points_of
 from social_implicit_ros.tracks.frames.transforms import RigidTransform
-from social_implicit_ros.tracks.stamps import NS_PER_S
+from social_implicit_ros.tracks.stamps import NEVER_NS, NS_PER_S
 from social_implicit_ros.types import FloatArray, Tracks
 
 #: The velocity of the frame is a central difference over this time before and after a stamp,
@@ -28,8 +28,6 @@ _MAX_CHANGE_M, _MIN_CHANGE_M_S = 3.0, 0.1
 _MIN_PEOPLE = 3
 #: Half-life of evidence and minimum evidence for a shift, in messages.
 _HALF_LIFE, _MIN_MESSAGES = 50.0, 10.0
-#: A stamp that is long ago.
-_NEVER_NS = 2**62
 #: Range of shifts that are corrected, seconds: smaller ones cost little, larger ones are errors.
 _MIN_SHIFT_S, _MAX_SHIFT_S = 0.02, 0.5
 #: The correction begins when a shift exceeds the first number of its standard errors, and ends when
@@ -62,7 +60,7 @@ class StampShift:
     """
 
     def __init__(self) -> None:
-        self.shift_ns, self.changed_ns = 0, -_NEVER_NS
+        self.shift_ns, self.changed_ns = 0, -NEVER_NS
         self._waiting: Tracks | None = None  # waits for the transforms after its stamp
         self._seen: _Seen | None = None
         # Over messages: their number, and sums of `of_both`, `of_frame`, their squares and their

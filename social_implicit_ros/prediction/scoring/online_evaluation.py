@@ -26,13 +26,12 @@ from social_implicit_ros.prediction.scoring.recent_scores import RecentScores, S
 from social_implicit_ros.prediction.site_errors import Uncorrected
 from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
-from social_implicit_ros.tracks.stamps import NS_PER_S
+from social_implicit_ros.tracks.stamps import NEVER_NS, NS_PER_S
 from social_implicit_ros.tracks.tracker_timing import PERIODS_KEPT
 from social_implicit_ros.types import FloatArray, IntArray, Prediction, require_shape
 from social_implicit_ros.uncertainty.adaptive import ScoredPositions
 from social_implicit_ros.uncertainty.ellipses import gaussian_distance, joined_scales
 
-_NEVER_NS = 2**62
 #: Longest time between two observations over which self-evaluation interpolates, seconds; for
 #: slower trackers it is their period.
 MAX_GAP_S = 0.5
@@ -101,7 +100,7 @@ class PendingPredictions(Generic[Content]):
         self._offsets_ns: list[int] = np.round(times_s * NS_PER_S).astype(np.int64).tolist()
         self._pending: deque[PendingPrediction[Content]] = deque(maxlen=max_pending)
         self._period_ns = round(period_s * NS_PER_S)
-        self._next_ns = _NEVER_NS  # earliest step whose ground truth is not final
+        self._next_ns = NEVER_NS  # earliest step whose ground truth is not final
         if reads_forgotten:
             history.before_forgetting.append(self._read_provisional)
 
@@ -143,7 +142,7 @@ class PendingPredictions(Generic[Content]):
 
     def finish(self) -> None:
         """Reads all known ground truth and marks it as final."""
-        self._read_final(_NEVER_NS)
+        self._read_final(NEVER_NS)
 
     def pop_complete(self) -> list[PendingPrediction[Content]]:
         """Removes and returns the oldest predictions whose ground truth is final at all steps."""
@@ -155,7 +154,7 @@ class PendingPredictions(Generic[Content]):
     def clear(self) -> None:
         """Drops all predictions."""
         self._pending.clear()
-        self._next_ns = _NEVER_NS
+        self._next_ns = NEVER_NS
 
     def _read_final(self, until_ns: int) -> list[tuple[PendingPrediction[Content], range]]:
         """Reads the ground truth up to a time and marks it as final."""
@@ -170,7 +169,7 @@ class PendingPredictions(Generic[Content]):
                 for pending in self._pending
                 if pending.n_final < n_steps
             ),
-            default=_NEVER_NS,
+            default=NEVER_NS,
         )
         return due
 

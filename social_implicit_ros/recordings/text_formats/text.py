@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.text_formats.columns import ColumnsError, read_columns
+from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, IntArray, Tracks, require_shape
 
 #: Frames per second of the ETH/UCY videos: 10 frames are a step of 0.4 s.
@@ -24,12 +25,11 @@ _ETH_UCY_STEP = 10
 _SPRINT_M_S = 5.0
 
 #: Stamp of frame 0, nanoseconds: in ROS a stamp of 0 means "no time".
-_START_NS = 1_000_000_000
+_START_NS = NS_PER_S
 #: Year 2000: earlier times are relative to a start, or of a clock that is not set, nanoseconds.
-CLOCK_SET_NS = 946_684_800 * 1_000_000_000
+CLOCK_SET_NS = 946_684_800 * NS_PER_S
 #: Double precision does not represent all integers above.
 _TOO_LARGE = 2.0**53
-_NS_PER_S = 1_000_000_000
 #: Latest time, seconds: in the year 2200.
 _LONGEST_S = 7_258_118_400.0
 _TOO_LATE = "is later than the year 2200: name another unit in the header, such as t_ms or t_ns"
@@ -141,7 +141,7 @@ def load_recording(path: Path | str, text: TextFormat = TextFormat()) -> Recordi
                 f"{path} has times, {unit_hz:g} in a second by its header: leave {option} out"
             )
         require(times / unit_hz >= _LONGEST_S, _TOO_LATE)
-        frames, rate_hz = np.rint(times * (_NS_PER_S / unit_hz)), float(_NS_PER_S)
+        frames, rate_hz = np.rint(times * (NS_PER_S / unit_hz)), float(NS_PER_S)
     else:
         why = "has a frame that is not an integer: if the file has seconds, give --seconds"
         require(times != np.floor(times), why)
@@ -177,6 +177,6 @@ def text_tracks(recording: Recording) -> Iterator[Tracks]:
 def frame_stamp_ns(frame: int, frames_per_second: float) -> int:
     """The stamp of a frame, integer nanoseconds; times since 1970 are kept as stamps."""
     since_ns = frame
-    if frames_per_second != _NS_PER_S:
+    if frames_per_second != NS_PER_S:
         since_ns = round(frame / frames_per_second * 1e9)
     return since_ns if since_ns >= CLOCK_SET_NS else _START_NS + since_ns

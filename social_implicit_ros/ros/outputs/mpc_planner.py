@@ -14,7 +14,7 @@ from social_implicit_ros.prediction.resample import Steps, moments_at, without_s
 from social_implicit_ros.ros.messages import pose_numbers, stamp_numbers
 from social_implicit_ros.ros.outputs.base import ListOutput
 from social_implicit_ros.settings import NodeConfig
-from social_implicit_ros.tracks.messages.agent_ids import AgentNumbers
+from social_implicit_ros.tracks.messages.agent_ids import LARGEST_INT32, AgentNumbers
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray
 from social_implicit_ros.uncertainty.ellipses import (
@@ -23,7 +23,6 @@ from social_implicit_ros.uncertainty.ellipses import (
     ellipse_axes,
 )
 
-_LARGEST_INT32 = 2**31 - 1
 #: A last semi-axis of zero disables the planner's chance constraints.
 _MIN_SEMIAXIS_M = 0.01
 
@@ -51,7 +50,7 @@ class MpcPlanner(ListOutput):
         # The planner multiplies semi-axes by its own radius.
         ratio = confidence_to_sigmas(options.confidence) / confidence_to_sigmas(1.0 - options.risk)
         self._scale = np.where(self._steps.times_s < options.horizon_s + 1e-6, ratio * ratio, 0.0)
-        self._numbers = AgentNumbers(_LARGEST_INT32)
+        self._numbers = AgentNumbers(LARGEST_INT32)
 
     def render(self, forecast: Forecast) -> bytes:
         """The people closest to the robot; all if its position is unknown."""

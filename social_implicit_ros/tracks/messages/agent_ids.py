@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 ROBOT_ID = "\0robot"
 MAX_AGENT_NUMBER = 2**32 - 1
 MAX_DIGITS = len(str(MAX_AGENT_NUMBER))
-#: `visualization_msgs/Marker.ADD`, also MODIFY; other actions delete markers.
-MARKER_ADD = 0
 #: Size of the cylinder that represents a person, metres.
 PERSON_HEIGHT_M = 1.7
 PERSON_WIDTH_M = 0.45
-_LARGEST_INT32 = 2**31 - 1
+LARGEST_INT32 = 2**31 - 1
 
 
 def agent_number(agent_id: str) -> int:
@@ -40,9 +38,9 @@ def marker_id(agent_id: str) -> tuple[str, int]:
     `people/7` becomes (`people`, 7). Any other id becomes (`pedestrian`, `agent_number`).
     """
     namespace, _, number = agent_id.rpartition("/")
-    if namespace and number == str(agent_number(number)) and int(number) <= _LARGEST_INT32:
+    if namespace and number == str(agent_number(number)) and int(number) <= LARGEST_INT32:
         return namespace, int(number)
-    return "pedestrian", agent_number(agent_id) & _LARGEST_INT32
+    return "pedestrian", agent_number(agent_id) & LARGEST_INT32
 
 
 class AgentNumbers:
