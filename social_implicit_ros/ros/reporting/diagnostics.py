@@ -65,8 +65,10 @@ class DiagnosticsLog:
         #: Findings of the last report.
         self.findings: list[Finding] = []
         self._skipped: Counter[SkipReason] = Counter()
-        self._n_messages = self._n_refused = self._n_resets = 0
-        self._n_ticks = self._n_failed_ticks = 0
+        # By their keys in `/diagnostics`.
+        self._totals: Counter[str] = Counter(
+            messages=0, messages_refused=0, resets=0, ticks=0, ticks_failed=0
+        )
         self._recent_ticks_s: deque[float] = deque(maxlen=_RECENT_TICKS)
         self._now = Snapshot()
         self.begin(None)
@@ -113,12 +115,11 @@ class DiagnosticsLog:
         """A tracker's message was decoded."""
         self._skipped.update(decoded.skipped)
         self.trackers[source].add(decoded)
-        if decoded.tracks is None:
-            self._n_messages += 1
+        self._totals["messages"] += decoded.tracks is None
 
     def add_message(self, source: str, tracks: Tracks) -> None:
         """A tracker's message was accepted."""
-        self._n_messages += 1
+        self._totals["messages"] += 1
         self.trackers[source].accept(tracks)
 
     def add_update(self, update: Update) -> None:
@@ -135,7 +136,7 @@ class DiagnosticsLog:
             kind: identifies the cause.
             why: the reason; a report shows the last one of its period for each kind.
         """
-        self._n_refused += 1
+        self._totals["messages_refused"] += 1
         self._now.refusals[kind] = why
 
     def add_tick(
@@ -149,7 +150,7 @@ class DiagnosticsLog:
             skipped: for each track that was not predicted, the reason.
             n_predicted: number of predicted tracks.
         """
-        self._n_ticks += 1
+        self._totals["ticks"] += 1
         self._ticks_s.append(duration_s)
         self._recent_ticks_s.append(duration_s)
         reasons = Counter(skipped)
@@ -162,7 +163,7 @@ class DiagnosticsLog:
 
     def add_failed_tick(self, why: str) -> None:
         """A tick failed and predicted nobody; a report shows the last reason."""
-        self._n_failed_ticks += 1
+        self._totals["ticks_failed"] += 1
         self._now.failure = why
 
     def add_lost_robot(self) -> None:
@@ -171,7 +172,7 @@ class DiagnosticsLog:
 
     def add_reset(self) -> None:
         """All histories were cleared."""
-        self._n_resets += 1
+        self._totals["resets"] += 1
         for tracker in self.trackers.values():
             tracker.ids.reset()
 
@@ -211,11 +212,7 @@ class DiagnosticsLog:
             "agents_tracked": str(self._n_tracked),
             "agents_predicted": str(self._n_predicted),
             "track_timeout_s": f"{state.track_timeout_s:g}",
-            "messages": str(self._n_messages),
-            "messages_refused": str(self._n_refused),
-            "resets": str(self._n_resets),
-            "ticks": str(self._n_ticks),
-            "ticks_failed": str(self._n_failed_ticks),
+            **{key: str(count) for key, count in self._totals.items()},
             "connections_broken": str(len(self.surroundings.broken)),
             **{key: str(count) for key, count in now.counters.items()},
             **self._stamp_shifts(),
