@@ -6,6 +6,8 @@ the ground truth. Observed positions are (A, H, 2), the ground truth is (A, T, 2
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from social_implicit_ros.metrics.collision import closest_approach
@@ -118,22 +120,22 @@ def walking_regions(
     return np.stack([np.sqrt(distance_2), radius, area_m2], axis=1)
 
 
-def stopped_errors(
-    prediction: Prediction, observed: FloatArray, ground_truth: FloatArray
+def final_errors(
+    prediction: Prediction,
+    observed: FloatArray,
+    ground_truth: FloatArray,
+    *,
+    of: Callable[[FloatArray, float], BoolArray],
 ) -> FloatArray:
-    """(S, 2) final errors of people who stopped: of the mean, and of constant velocity, metres."""
-    return _final_errors(prediction, observed, ground_truth)[
-        has_stopped(observed, prediction.step_s)
-    ]
+    """(S, 2) final errors of the mean, and of constant velocity, metres.
 
-
-def started_errors(
-    prediction: Prediction, observed: FloatArray, ground_truth: FloatArray
-) -> FloatArray:
-    """(S, 2) the same for people who started."""
-    return _final_errors(prediction, observed, ground_truth)[
-        has_started(observed, prediction.step_s)
-    ]
+    They are those of the people whom `has_stopped` or `has_started` selects.
+    """
+    n_steps = ground_truth.shape[1]
+    straight = observed[:, -1] + n_steps * (observed[:, -1] - observed[:, -2])
+    ends = np.stack([prediction.mean[:, -1], straight], axis=1)
+    errors_m = np.linalg.norm(ends - ground_truth[:, -1:], axis=2)
+    return np.asarray(errors_m[of(observed, prediction.step_s)])
 
 
 def head_on_distances(
@@ -148,15 +150,6 @@ def head_on_distances(
 def mean_of(values: np.ndarray) -> float:
     """The mean; NaN without values, as some recordings lack a situation."""
     return float(values.mean()) if values.size else float("nan")
-
-
-def _final_errors(
-    prediction: Prediction, observed: FloatArray, ground_truth: FloatArray
-) -> FloatArray:
-    n_steps = ground_truth.shape[1]
-    straight = observed[:, -1] + n_steps * (observed[:, -1] - observed[:, -2])
-    ends = np.stack([prediction.mean[:, -1], straight], axis=1)
-    return np.asarray(np.linalg.norm(ends - ground_truth[:, -1:], axis=2))
 
 
 def _early_and_late_m_s(observed: FloatArray, step_s: float) -> tuple[FloatArray, FloatArray]:

@@ -31,11 +31,12 @@ from social_implicit_ros.metrics.situations import (
     HEAD_ON_M,
     STANDING_CONFIDENCE,
     area_at_coverage,
+    final_errors,
+    has_started,
+    has_stopped,
     head_on_distances,
     mean_of,
     standing_levels,
-    started_errors,
-    stopped_errors,
     walking_regions,
 )
 from social_implicit_ros.metrics.table import (
@@ -119,8 +120,12 @@ ROWS: dict[str, Row] = {
     "area_95_walking": Row(
         Metric(walking_regions, partial(area_at_coverage, confidence=AREA_CONFIDENCE)), "m^2", "low"
     ),
-    "fde_over_cv_stopped": Row(Metric(stopped_errors, _ratio_of_means), "", "low"),
-    "fde_over_cv_started": Row(Metric(started_errors, _ratio_of_means), "", "low"),
+    "fde_over_cv_stopped": Row(
+        Metric(partial(final_errors, of=has_stopped), _ratio_of_means), "", "low"
+    ),
+    "fde_over_cv_started": Row(
+        Metric(partial(final_errors, of=has_started), _ratio_of_means), "", "low"
+    ),
     "head_on_rate": Row(
         Metric(head_on_distances, lambda values: mean_of(values[:, 0] < HEAD_ON_M)), "%", "low"
     ),
