@@ -71,15 +71,15 @@ def measure_distribution(
     true = np.concatenate(futures)[:, None]
     if (drawn == drawn[:1]).all():
         drawn = drawn[:1]  # a model without a spread: one future says all, see `fit_mixtures`
-    mahalanobis = mahalanobis_distances(
+    distances, undefined = mahalanobis_distances(
         drawn, true, max_components=1 if len(drawn) == 1 else MAX_COMPONENTS
     )
     kde, degenerate = kde_nll(drawn, true)
     return {
         "moments": len(ticks),
         "positions": len(true),
-        "amd": float(mahalanobis.values.sum()),
-        "amd_undefined": int(mahalanobis.undefined.sum()),
+        "amd": float(distances.sum()),
+        "amd_undefined": int(undefined.sum()),
         "kde": float(kde.sum()),
         "kde_degenerate": int(degenerate.sum()),
         "energy": float(energy_score(drawn, true).sum()),

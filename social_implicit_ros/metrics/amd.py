@@ -9,8 +9,6 @@ Below it the prediction is too wide, above it too narrow; among calibrated ones,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.special import erf, log_ndtr, logsumexp
 
@@ -25,25 +23,9 @@ from social_implicit_ros.types import BoolArray, FloatArray, require_shape
 from social_implicit_ros.uncertainty.ellipses import ellipse_axes, sample_moments
 
 
-@dataclass(frozen=True, eq=False)
-class MahalanobisDistances:
-    """Distances of ground-truth positions from the mixtures fitted to their samples.
-
-    Attributes:
-        values: any shape, without unit; NaN where a sample or the ground truth is not finite.
-        undefined: same shape, True where the published arithmetic divides 0 by 0: every component
-            lies more than about 38 sigmas beside the path from the ground truth to the mean of the
-            mixture or 8 sigmas beyond its ends, or the path has length 0. `values` are valid there,
-            too, as they are computed in logarithms.
-    """
-
-    values: FloatArray
-    undefined: BoolArray
-
-
 def mahalanobis_distances(
     samples: FloatArray, ground_truth: FloatArray, *, max_components: int = MAX_COMPONENTS
-) -> MahalanobisDistances:
+) -> tuple[FloatArray, BoolArray]:
     """Distance of the ground truth from the mixture of the samples of each agent at each step.
 
     The mean over agents and steps is the AMD of a scene, the mean over scenes that of a benchmark.
@@ -54,14 +36,14 @@ def mahalanobis_distances(
         max_components: maximum number of components of a mixture, which BIC chooses.
 
     Returns:
-        (A, T) distances. If all samples coincide, the mixture is a Gaussian with the standard
-        deviation of the regularisation, 1 mm, so that the distance is in millimetres.
+        (A, T) distances without unit, and (A, T) where they are undefined, see `mixture_distances`.
+        If all samples coincide, the mixture is a Gaussian with the standard deviation of the
+        regularisation, 1 mm, so that the distance is in millimetres.
     """
     require_samples(samples, ground_truth)
     mixtures = fit_sample_mixtures(samples, max_components=max_components)
-    distances = mixture_distances(mixtures, ground_truth.reshape(-1, 2))
-    shape = ground_truth.shape[:2]
-    return MahalanobisDistances(distances.values.reshape(shape), distances.undefined.reshape(shape))
+    values, undefined = mixture_distances(mixtures, ground_truth.reshape(-1, 2))
+    return values.reshape(ground_truth.shape[:2]), undefined.reshape(ground_truth.shape[:2])
 
 
 def fit_sample_mixtures(
@@ -73,12 +55,20 @@ def fit_sample_mixtures(
     return fit_mixtures(clouds.swapaxes(1, 2), max_components=max_components)
 
 
-def mixture_distances(mixtures: GaussianMixtures, ground_truth: FloatArray) -> MahalanobisDistances:
-    """(P,) Tipping's distances between (P, 2) points, metres, and the means of P mixtures.
+def mixture_distances(
+    mixtures: GaussianMixtures, ground_truth: FloatArray
+) -> tuple[FloatArray, BoolArray]:
+    """Tipping's distances between (P, 2) points, metres, and the means of P mixtures.
 
     The metric along the straight path between the two is the sum of the precisions of the
     components, each weighted by its density along the path. As in the reference, the density of a
     component is taken without the determinant of its covariance.
+
+    Returns:
+        (P,) distances, NaN where a value is not finite; and (P,) True where they are undefined, as
+        the published arithmetic divides 0 by 0: every component lies more than about 38 sigmas
+        beside the path from the ground truth to the mean of the mixture or 8 sigmas beyond its
+        ends, or the path has length 0. Here distances are computed in logarithms and valid there.
     """
     require_shape("mixture_distances", "ground_truth", ground_truth, (len(mixtures.weights), 2))
     mean = (mixtures.weights[..., None] * mixtures.means).sum(axis=1)
@@ -112,7 +102,7 @@ def mixture_distances(mixtures: GaussianMixtures, ground_truth: FloatArray) -> M
     undefined = (np.where(used, mixtures.weights * plain, 0.0).sum(axis=1) == 0.0) | (
         no_path.all(axis=1)
     )
-    return MahalanobisDistances(values, undefined)
+    return values, undefined
 
 
 def mean_covariance_eigenvalue(samples: FloatArray) -> float:

@@ -62,8 +62,8 @@ def _mean_path(prediction: Prediction, _: FloatArray, truth: FloatArray) -> Floa
 
 def amd_of_scene(prediction: Prediction, _: FloatArray, truth: FloatArray) -> FloatArray:
     """(1, 2) mean distance, and number of positions whose published distance is undefined."""
-    distances = mahalanobis_distances(prediction.samples, truth)
-    return np.array([[distances.values.mean(), distances.undefined.sum()]])
+    distances, undefined = mahalanobis_distances(prediction.samples, truth)
+    return np.array([[distances.mean(), undefined.sum()]])
 
 
 def kde_of_scene(prediction: Prediction, _: FloatArray, truth: FloatArray) -> FloatArray:

@@ -114,7 +114,7 @@ def _measure(
     rows = []
     for shift_m in SHIFTS_M:
         shifted = scene.future - shift_m
-        amd = mixture_distances(mixtures, shifted.reshape(-1, 2)).values.mean()
+        amd = mixture_distances(mixtures, shifted.reshape(-1, 2))[0].mean()
         kde = kde_nll(many, shifted)[0].mean()
         rows.append([*best_of_n(few, shifted), *np.array([[amd], [amv], [kde]])])
     return rows

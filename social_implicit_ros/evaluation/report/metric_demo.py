@@ -59,7 +59,7 @@ def amd_table(normals: FloatArray) -> dict[str, Any]:
         ("sideways", [nothing + _OFFSET, nothing]),
         ("ahead", [nothing, _OFFSET * stretch]),
     ):
-        distances = mixture_distances(mixtures, np.stack(truth, axis=-1)).values
+        distances, _ = mixture_distances(mixtures, np.stack(truth, axis=-1))
         factors = (distances / _OFFSET) ** 2
         table[name] = factors.reshape(len(STRETCHES), -1).round(4).tolist()
     return table
