@@ -89,18 +89,18 @@ def test_the_graph_computes_the_same_as_the_network(n_agents: int, sizes: dict) 
     output = run(model, agents, mask, noise)
 
     with torch.no_grad():
-        forecast = model(agents.observed, mask, agents.neighbours)
-        mean = model.paths(forecast.mean, forecast.frame).numpy()
-        rows = model.paths(forecast.spread, forecast.frame).numpy()
-        modes = model.paths(forecast.representatives, forecast.frame).numpy()
-        xx, yy, xy = (values.numpy() for values in model.moments(forecast))
-        heading, scale = forecast.frame.heading.numpy(), forecast.frame.scale.numpy()
+        mixture = model(agents.observed, mask, agents.neighbours)
+        mean = model.paths(mixture.mean, mixture.frame).numpy()
+        rows = model.paths(mixture.spread, mixture.frame).numpy()
+        modes = model.paths(mixture.representatives, mixture.frame).numpy()
+        xx, yy, xy = (values.numpy() for values in model.moments(mixture))
+        heading, scale = mixture.frame.heading.numpy(), mixture.frame.scale.numpy()
     turn = np.stack([heading, np.stack([-heading[:, 1], heading[:, 0]], axis=1)], axis=2)
     in_frame = np.stack([xx, xy, xy, yy], axis=-1).reshape(n_agents, 12, 2, 2)
     covariance = (
         np.einsum("aij,atjk,alk->atil", turn, in_frame, turn) * scale[:, None, None, None] ** 2
     )
-    probabilities = forecast.probabilities.numpy()
+    probabilities = mixture.probabilities.numpy()
     np.testing.assert_allclose(output["mean"], mean, atol=1e-4)
     np.testing.assert_allclose(output["covariance"], covariance, atol=1e-4)
     np.testing.assert_allclose(output["representatives"], modes.swapaxes(0, 1), atol=1e-4)
@@ -171,13 +171,13 @@ def test_unknown_steps_do_not_affect_the_prediction() -> None:
 
 def test_the_loss_is_the_distance_to_the_nearest_mode() -> None:
     model, agents = untrained(), agents_of_scenes([walkers(30)])
-    forecast = model(agents.observed, torch.ones(30, 8), agents.neighbours)
+    mixture = model(agents.observed, torch.ones(30, 8), agents.neighbours)
 
     loss = nearest_future_loss(
-        model, forecast, agents.future, softness_m=1e-4, final_weight=0.0
+        model, mixture, agents.future, softness_m=1e-4, final_weight=0.0
     ).item()
 
-    futures = model.paths(forecast.representatives, forecast.frame)
+    futures = model.paths(mixture.representatives, mixture.frame)
     nearest = (futures - agents.future[:, None]).norm(dim=-1).square().mean(dim=2).sqrt().amin(1)
     # The loss compares projections onto the basis, which are close for small noise.
     assert loss == pytest.approx(nearest.mean().item(), rel=0.1)
@@ -189,9 +189,9 @@ def test_training_lowers_the_error_and_repeats() -> None:
 
     def error(model: SocialZone) -> float:
         with torch.no_grad():
-            forecast = model(agents.observed, torch.ones(len(agents), 8), agents.neighbours)
+            mixture = model(agents.observed, torch.ones(len(agents), 8), agents.neighbours)
             return nearest_future_loss(
-                model, forecast, agents.future, softness_m=1e-4, final_weight=1.0
+                model, mixture, agents.future, softness_m=1e-4, final_weight=1.0
             ).item()
 
     torch.manual_seed(0)

@@ -30,10 +30,10 @@ class Accuracy:
 @torch.no_grad()
 def accuracy(model: SocialZone, agents: Agents) -> Accuracy:
     """Computes errors with full histories."""
-    forecast = model(agents.observed, torch.ones(len(agents), N_OBSERVED), agents.neighbours)
-    futures = model.paths(forecast.representatives, forecast.frame)  # (A, R, T, 2)
+    mixture = model(agents.observed, torch.ones(len(agents), N_OBSERVED), agents.neighbours)
+    futures = model.paths(mixture.representatives, mixture.frame)  # (A, R, T, 2)
     errors = (futures - agents.future[:, None]).norm(dim=-1)
-    mean = (model.paths(forecast.mean, forecast.frame) - agents.future).norm(dim=-1)
+    mean = (model.paths(mixture.mean, mixture.frame) - agents.future).norm(dim=-1)
     nearest = errors.mean(dim=2).amin(dim=1), errors[..., -1].amin(dim=1)
     return Accuracy(*(round(float(value.mean()), 4) for value in (*nearest, mean, mean[:, -1])))
 
@@ -55,14 +55,14 @@ def with_tracker_noise(agents: Agents, seed: int) -> Agents:
 def residuals(model: SocialZone, agents: Agents) -> Residuals:
     """Errors of the mean, with the covariances of the distribution."""
     mask = torch.ones(len(agents), N_OBSERVED)
-    forecast = model(agents.observed, mask, agents.neighbours)
-    error = agents.future - model.paths(forecast.mean, forecast.frame)
+    mixture = model(agents.observed, mask, agents.neighbours)
+    error = agents.future - model.paths(mixture.mean, mixture.frame)
     rows = torch.cat(
-        [forecast.probabilities.sqrt()[..., None, None] * forecast.around, forecast.spread], dim=1
+        [mixture.probabilities.sqrt()[..., None, None] * mixture.around, mixture.spread], dim=1
     )
-    paths = model.paths(rows, forecast.frame).double().numpy()  # (A, R + S, T, 2)
+    paths = model.paths(rows, mixture.frame).double().numpy()  # (A, R + S, T, 2)
     covariance = np.einsum("astx,asty->atxy", paths, paths)
-    scale_m = forecast.frame.scale.double().numpy()
+    scale_m = mixture.frame.scale.double().numpy()
     covariance += VARIANCE_FLOOR * scale_m[:, None, None, None] ** 2 * np.eye(2)
     motion = observed_motion(agents.observed.numpy(), mask.numpy(), STEP_S)
     return Residuals(error.double().numpy(), covariance, motion, np.ones(len(agents)))

@@ -127,8 +127,8 @@ def _loss(
 ) -> torch.Tensor:
     """The loss at the end of the training of the base model."""
     fit = settings.augmentation
-    forecast = model(agents.observed, mask, agents.neighbours)
-    return training_loss(model, forecast, agents.future, fit, fit.softness_end_m)
+    mixture = model(agents.observed, mask, agents.neighbours)
+    return training_loss(model, mixture, agents.future, fit, fit.softness_end_m)
 
 
 @torch.no_grad()

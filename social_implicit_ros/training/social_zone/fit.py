@@ -11,7 +11,7 @@ import torch
 
 from social_implicit_ros.training.social_zone.model import (
     N_OBSERVED,
-    Forecast,
+    Mixture,
     Neighbours,
     SocialZone,
     SocialZoneSizes,
@@ -159,10 +159,10 @@ def fit(
             group["lr"] = settings.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * progress))
         batch = agents.take(torch.randint(len(agents), (settings.batch,)))
         batch, mask = augment(batch, settings)
-        forecast = model(batch.observed, mask, batch.neighbours)
+        mixture = model(batch.observed, mask, batch.neighbours)
         softness = settings.softness_m * (1.0 - progress / 0.7)
         loss = training_loss(
-            model, forecast, batch.future, settings, max(softness, settings.softness_end_m)
+            model, mixture, batch.future, settings, max(softness, settings.softness_end_m)
         )
         optimiser.zero_grad()
         loss.backward()
@@ -177,17 +177,17 @@ def fit(
 
 def training_loss(
     model: SocialZone,
-    forecast: Forecast,
+    mixture: Mixture,
     future: torch.Tensor,
     settings: FitSettings,
     softness_m: float,
 ) -> torch.Tensor:
     """Weighted sum of the likelihoods and the IMLE terms of a batch."""
     return (
-        settings.likelihood_weight * negative_log_likelihood(model, forecast, future)
-        + settings.share_weight * share_loss(model, forecast, future)
+        settings.likelihood_weight * negative_log_likelihood(model, mixture, future)
+        + settings.share_weight * share_loss(model, mixture, future)
         + nearest_future_loss(
-            model, forecast, future, softness_m=softness_m, final_weight=settings.final_weight
+            model, mixture, future, softness_m=softness_m, final_weight=settings.final_weight
         )
     )
 
@@ -260,7 +260,7 @@ def _with_bends(positions: torch.Tensor, settings: FitSettings) -> torch.Tensor:
 
 
 def negative_log_likelihood(
-    model: SocialZone, forecast: Forecast, future: torch.Tensor
+    model: SocialZone, mixture: Mixture, future: torch.Tensor
 ) -> torch.Tensor:
     """Negative log-likelihood of Student distributions with the moments of the mixture.
 
@@ -268,11 +268,11 @@ def negative_log_likelihood(
     units of the agent's frame. With Gaussians, the few people with errors of many sigmas would
     dominate the loss.
     """
-    ground_truth = model.in_frame(future, forecast.frame)
-    moments = model.moments(forecast)
+    ground_truth = model.in_frame(future, mixture.frame)
+    moments = model.moments(mixture)
     fixed = tuple(values.detach() for values in moments)
-    return _student_loss(ground_truth - model.basis @ forecast.mean, moments) + _student_loss(
-        ground_truth - model.basis @ forecast.centre, fixed
+    return _student_loss(ground_truth - model.basis @ mixture.mean, moments) + _student_loss(
+        ground_truth - model.basis @ mixture.centre, fixed
     )
 
 
@@ -291,7 +291,7 @@ def _student_loss(error: torch.Tensor, moments: tuple[torch.Tensor, ...]) -> tor
 
 def nearest_future_loss(
     model: SocialZone,
-    forecast: Forecast,
+    mixture: Mixture,
     future: torch.Tensor,
     *,
     softness_m: float,
@@ -303,13 +303,13 @@ def nearest_future_loss(
     select their nearest mode independently, like ADE and FDE.
 
     Args:
-        model: model of the forecast.
-        forecast: forecast of a batch.
+        model: model of the mixture.
+        mixture: mixture of a batch.
         future: (A, T, 2) ground truth relative to the last position, metres.
         softness_m: other modes are weighted by exp(-distance / softness), so that all are trained.
         final_weight: weight of the last position.
     """
-    whole, final = _mode_errors_m(model, forecast, future)
+    whole, final = _mode_errors_m(model, mixture, future)
 
     def nearest(distance: torch.Tensor) -> torch.Tensor:
         weight = torch.softmax(-distance.detach() / softness_m, dim=1)
@@ -318,18 +318,18 @@ def nearest_future_loss(
     return nearest(whole) + final_weight * nearest(final)
 
 
-def share_loss(model: SocialZone, forecast: Forecast, future: torch.Tensor) -> torch.Tensor:
+def share_loss(model: SocialZone, mixture: Mixture, future: torch.Tensor) -> torch.Tensor:
     """Negative log-probability of the mode nearest to the ground truth, by whole trajectories."""
-    whole, _ = _mode_errors_m(model, forecast, future)
-    return torch.nn.functional.cross_entropy(forecast.logits, whole.detach().argmin(dim=1))
+    whole, _ = _mode_errors_m(model, mixture, future)
+    return torch.nn.functional.cross_entropy(mixture.logits, whole.detach().argmin(dim=1))
 
 
 def _mode_errors_m(
-    model: SocialZone, forecast: Forecast, future: torch.Tensor
+    model: SocialZone, mixture: Mixture, future: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(A, R) distances of the modes: root mean square over the steps, and at the last one."""
-    ground_truth = model.coefficients(future, forecast.frame)[:, None]
-    error = (forecast.representatives - ground_truth) * forecast.frame.scale[:, None, None, None]
+    ground_truth = model.coefficients(future, mixture.frame)[:, None]
+    error = (mixture.representatives - ground_truth) * mixture.frame.scale[:, None, None, None]
     whole = (error.flatten(2) ** 2).sum(dim=-1).add(1e-6).sqrt()
     final = ((error * model.basis[-1][:, None]).sum(dim=2) ** 2).sum(dim=-1).add(1e-6).sqrt()
     return whole, final

@@ -25,8 +25,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-N_OBSERVED = 8
-N_PREDICTED = 12
+from social_implicit_ros.recordings.text_formats.eth_ucy import N_OBSERVED, N_PREDICTED
 
 
 @dataclass(frozen=True)
@@ -110,8 +109,8 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Forecast:
-    """Coefficients in each agent's frame; `SocialZone.paths` converts them to positions.
+class Mixture:
+    """Modes as coefficients in each agent's frame; `SocialZone.paths` converts them to positions.
 
     Attributes:
         frame: frame of each agent.
@@ -177,7 +176,7 @@ class SocialZone(nn.Module):
 
     def forward(
         self, observed: torch.Tensor, mask: torch.Tensor, neighbours: Neighbours
-    ) -> Forecast:
+    ) -> Mixture:
         """Predicts.
 
         Args:
@@ -212,7 +211,7 @@ class SocialZone(nn.Module):
         share = (1.0 - self.trust) * (2.0 - frame.known.mean(dim=1))[:, None, None]
         shift = share * (straight - mean)
         modes = (centre.detach() + shift.detach())[:, None] + around
-        return Forecast(frame, centre, mean + shift, spread, modes, fixed - offset[:, None], logits)
+        return Mixture(frame, centre, mean + shift, spread, modes, fixed - offset[:, None], logits)
 
     def frame(self, observed: torch.Tensor, mask: torch.Tensor) -> Frame:
         """Computes the frames of all agents; arguments as for `forward`."""
@@ -257,10 +256,10 @@ class SocialZone(nn.Module):
         metres = (self.basis @ coefficients) * frame.scale.view(shape)
         return from_frame(metres, frame.heading)
 
-    def moments(self, forecast: Forecast) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def moments(self, mixture: Mixture) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """(A, T) variances along x and y and their covariance, in the agents' frames and units."""
-        weight = forecast.probabilities.sqrt()[..., None, None]
-        rows = self.basis @ torch.cat([weight * forecast.around, forecast.spread], dim=1)
+        weight = mixture.probabilities.sqrt()[..., None, None]
+        rows = self.basis @ torch.cat([weight * mixture.around, mixture.spread], dim=1)
         xx, yy = ((rows**2).sum(dim=1) + VARIANCE_FLOOR).unbind(dim=-1)
         return xx, yy, (rows[..., 0] * rows[..., 1]).sum(dim=1)
 
