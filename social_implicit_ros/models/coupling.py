@@ -19,9 +19,9 @@ from social_implicit_ros.untrusted_files import short_text
 #: Displacement over the horizon below which a person stands, and above which a person walks,
 #: metres. In between, as between the cosines below, the offset is scaled, so that paths never jump.
 _STANDS_M, _WALKS_M = 0.5, 1.5
-#: Cosine of the angle between the headings of two walking people above which they do not meet, and
-#: below which they do.
-_MEETING_COSINES = (-0.25, -0.75)
+#: Cosine of the angle between the headings of two walking people below which they meet, and above
+#: which they do not.
+_MEETING_COSINES = (-0.75, -0.25)
 #: Maximum deviation of a mean path from its chord, metres.
 _CHORD_M = 0.5
 #: Maximum number of iterations: the new path may lead towards another person.
@@ -205,12 +205,12 @@ def _meeting_pairs(
     # Pairs that are closest at the start can no longer give way.
     near = (distance_2 < limit_m**2) & (along > 0.0)
     first, second = first[near], second[near]
-    walks = _ramp(length, _STANDS_M, _WALKS_M)
+    walks = np.interp(length, (_STANDS_M, _WALKS_M), (0.0, 1.0))
     one, other = walks[first], walks[second]
     move_x, move_y = move[:, first] * move[:, second]
     lengths = length[first] * length[second]
     cosine = (move_x + move_y) / np.maximum(lengths, _NO_LENGTH_M)
-    opposite = _ramp(-cosine, -_MEETING_COSINES[0], -_MEETING_COSINES[1])
+    opposite = np.interp(cosine, _MEETING_COSINES, (1.0, 0.0))
     weight = one * other * opposite + one * (1.0 - other) + other * (1.0 - one)
     chosen = weight > 0.0
     first, second, weight = first[chosen], second[chosen], weight[chosen]
@@ -225,11 +225,6 @@ def _overlapping(low: FloatArray, high: FloatArray) -> tuple[IntArray, IntArray]
     first, second = np.divmod(np.flatnonzero(before & before.T), len(before))
     is_once = first < second
     return first[is_once], second[is_once]
-
-
-def _ramp(values: FloatArray, low: float, high: float) -> FloatArray:
-    """0 up to `low`, 1 from `high` on, linear in between."""
-    return np.minimum(np.maximum((values - low) / (high - low), 0.0), 1.0)
 
 
 def _close_pairs(

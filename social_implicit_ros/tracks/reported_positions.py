@@ -9,12 +9,13 @@ from collections import Counter, deque
 from collections.abc import Collection
 from dataclasses import replace
 from itertools import compress
+from statistics import median_low
 
 import numpy as np
 
 from social_implicit_ros.tracks.entries import points_of, rows_of
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.tracks.tracker_timing import PERIODS_KEPT, lower_median
+from social_implicit_ros.tracks.tracker_timing import PERIODS_KEPT
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray, SkipReason, Tracks
 
 #: Number of recent values for medians, and the minimum number.
@@ -123,7 +124,7 @@ class ReportedPositions:
     @property
     def period_ns(self) -> int:
         """Median time between two reports of a person, integer nanoseconds; 0 if unknown."""
-        return lower_median(self._periods_ns) if self._periods_ns else 0
+        return median_low(self._periods_ns) if self._periods_ns else 0
 
     def _learnt_hold_s(self) -> float:
         if self._is_on_grid:
@@ -139,7 +140,7 @@ class ReportedPositions:
         """Median time until a position changes, seconds; 0 if each message has new positions."""
         if len(self._stays_ns) < _MIN_CHANGES or self._is_on_grid:
             return 0.0
-        hold_ns = lower_median(self._stays_ns) + self.period_ns
+        hold_ns = median_low(self._stays_ns) + self.period_ns
         return hold_ns / NS_PER_S if hold_ns >= _HELD_PERIODS * self.period_ns else 0.0
 
     @property
@@ -291,12 +292,12 @@ class ReportedPositions:
     ) -> None:
         """Learns for how long positions are held, and whether people who stop move again."""
         self._periods_ns.append(
-            lower_median((stamp_ns - state["last_ns"][is_same | is_changed]).tolist())
+            median_low((stamp_ns - state["last_ns"][is_same | is_changed]).tolist())
         )
         stayed_ns = state["last_ns"] - state["first_ns"]
         now_stayed_ns = stamp_ns - state["first_ns"]
         if is_changed.any():
-            self._stays_ns.append(lower_median(stayed_ns[is_changed].tolist()))
+            self._stays_ns.append(median_low(stayed_ns[is_changed].tolist()))
             changes_m = np.abs((points_m - state["point_m"])[is_changed, :2])
             self._changes_m.extend(changes_m[changes_m > 0.0].tolist())
             self._coordinates_m.extend(points_m[is_changed, :2][changes_m > 0.0].tolist())

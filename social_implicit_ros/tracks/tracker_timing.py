@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection
+from statistics import median_low
 
 from social_implicit_ros.tracks.stamps import NS_PER_S
 
@@ -57,7 +57,7 @@ class TrackerTiming:
             self._periods_ns.append(stamp_ns - self._newest_ns)
         self._newest_ns = stamp_ns
         if len(self._periods_ns) >= _MIN_PERIODS:
-            period_ns, pause_ns = map(lower_median, (self._periods_ns, self._pauses_ns))
+            period_ns, pause_ns = map(median_low, (self._periods_ns, self._pauses_ns))
             # Two long periods in a row are not a pause, but a tracker that slows down under load.
             period_ns = max(period_ns, min(self._periods_ns[-1], self._periods_ns[-2]))
             if pause_ns > _BURST_PERIODS * period_ns:
@@ -82,9 +82,4 @@ class TrackerTiming:
     @property
     def latency_s(self) -> float:
         """Median time from stamp to arrival, seconds; negative for stamps in the future."""
-        return lower_median(self._latencies_ns) / NS_PER_S if self._latencies_ns else 0.0
-
-
-def lower_median(values: Collection[int]) -> int:
-    """The median; of two values in the middle the lower one."""
-    return sorted(values)[(len(values) - 1) // 2]
+        return median_low(self._latencies_ns) / NS_PER_S if self._latencies_ns else 0.0

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from itertools import compress
+from statistics import median_low
 
 import numpy as np
 
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.tracks.tracker_timing import lower_median
 from social_implicit_ros.types import FloatArray, IntArray
 
 #: Number of recent gaps that are learned from.
@@ -113,7 +113,7 @@ class Coasting:
         """Median gap of tracks that come back, seconds; 0 if most do not, or if unknown."""
         gaps_ns = [int(gap_ns) for gap_ns in self._gaps_ns if gap_ns < np.inf]
         is_known = len(gaps_ns) >= max(_MIN_RETURNS, len(self._gaps_ns) // 2)
-        return lower_median(gaps_ns) / NS_PER_S if is_known else 0.0
+        return median_low(gaps_ns) / NS_PER_S if is_known else 0.0
 
     def _vanished(self, stamp_ns: int, min_probability: float) -> Iterable[str]:
         if not self._missed or not self._period_ns:
