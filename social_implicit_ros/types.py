@@ -19,6 +19,9 @@ Float32Array = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
+#: Id of the robot among tracks. ROS strings contain no zero byte, so no tracker can use it.
+ROBOT_ID = "\0robot"
+
 
 class SkipReason(str, Enum):
     """Why an entry of a message is left out, or a track not predicted; each is counted."""

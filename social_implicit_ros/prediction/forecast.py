@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from social_implicit_ros.prediction.pipeline import Tick
 from social_implicit_ros.prediction.resample import Steps, resample_prediction
 from social_implicit_ros.tracks.frames.transforms import RigidTransform
-from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID, AgentNumbers
+from social_implicit_ros.tracks.messages.agent_ids import AgentNumbers
 from social_implicit_ros.types import (
+    ROBOT_ID,
     BoolArray,
     FloatArray,
     IntArray,

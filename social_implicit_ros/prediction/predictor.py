@@ -26,10 +26,10 @@ from social_implicit_ros.tracks.frames.transforms import RigidTransform, Transfo
 from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.identities.identities import Identities
 from social_implicit_ros.tracks.known_tracker import KnownTracker
-from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID, AgentNumbers
+from social_implicit_ros.tracks.messages.agent_ids import AgentNumbers
 from social_implicit_ros.tracks.stamp_guard import StampGuard
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.types import SkipReason, Tracks, plain_frame
+from social_implicit_ros.types import ROBOT_ID, SkipReason, Tracks, plain_frame
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration, ScoredPositions
 
 #: Time with an exactly constant position after which a track is ignored in learning, seconds.

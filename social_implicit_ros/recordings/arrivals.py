@@ -27,11 +27,10 @@ from social_implicit_ros.recordings.track_source import ODOMETRY, TrackSource, d
 from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.frames.transforms import TransformUnavailableError
-from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.messages.decoder import DecodedMessage, robot_from_odometry
 from social_implicit_ros.tracks.messages.spec import TrackerSpec
 from social_implicit_ros.tracks.stamps import NEVER_NS
-from social_implicit_ros.types import SkipReason, Tracks, plain_frame
+from social_implicit_ros.types import ROBOT_ID, SkipReason, Tracks, plain_frame
 
 #: Lead time of the transforms before a section of a recording, nanoseconds.
 _HEAD_START_NS = 1_000_000_000

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.types import FloatArray, IntArray, Tracks
+from social_implicit_ros.types import ROBOT_ID, FloatArray, IntArray, Tracks
 
 #: A new agent replaces a remembered one only if it is nearer by more than this, metres. Otherwise
 #: two people at the same distance would replace each other at every message.

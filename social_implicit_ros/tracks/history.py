@@ -21,12 +21,18 @@ from social_implicit_ros.tracks.entries import (
 )
 from social_implicit_ros.tracks.estimation.estimator import Estimator
 from social_implicit_ros.tracks.estimation.smoothing import within_speed
-from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.motions import Motions, motions_of
 from social_implicit_ros.tracks.observations import ObservationTable, with_rows
 from social_implicit_ros.tracks.outliers import HeldJumps, Reach, insert_late
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.types import FloatArray, IntArray, ObservationWindow, SkipReason, Tracks
+from social_implicit_ros.types import (
+    ROBOT_ID,
+    FloatArray,
+    IntArray,
+    ObservationWindow,
+    SkipReason,
+    Tracks,
+)
 
 #: Number of observations kept per spacing of the thinned history.
 _PER_SPACING = 2

@@ -27,7 +27,7 @@ from social_implicit_ros.prediction.forecast import Forecast, forecast_from_tick
 from social_implicit_ros.prediction.pipeline import PipelineConfig, PredictionPipeline
 from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.tracks.frames.transforms import RigidTransform, transform_tracks
-from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID, AgentNumbers
+from social_implicit_ros.tracks.messages.agent_ids import AgentNumbers
 from social_implicit_ros.tracks.messages.cdr_layout import Definitions
 from social_implicit_ros.tracks.messages.decoder import TrackerDecoder
 from social_implicit_ros.tracks.messages.field_path import TrackerSpecError
@@ -37,7 +37,7 @@ from social_implicit_ros.tracks.messages.spec import (
     shipped_trackers,
 )
 from social_implicit_ros.tracks.stamp_guard import StampGuard
-from social_implicit_ros.types import Tracks
+from social_implicit_ros.types import ROBOT_ID, Tracks
 
 _STEPS = Steps(0.4, 12)
 #: Only the beginning of a recording is read.

@@ -32,9 +32,8 @@ from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.frames.transforms import RigidTransform
 from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.identities.pairing import assigned
-from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.types import FloatArray, IntArray, SkipReason, Tracks
+from social_implicit_ros.types import ROBOT_ID, FloatArray, IntArray, SkipReason, Tracks
 
 #: A prediction of a tracker's recording belongs to a person within this distance, metres.
 GATE_M = 1.0

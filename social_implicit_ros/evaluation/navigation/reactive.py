@@ -18,9 +18,8 @@ from social_implicit_ros.evaluation.navigation.drive import (
     robot_path,
 )
 from social_implicit_ros.evaluation.navigation.planners import Obstacles, Setting, obstacles_of
-from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.types import BoolArray, FloatArray, IntArray, Tracks
+from social_implicit_ros.types import ROBOT_ID, BoolArray, FloatArray, IntArray, Tracks
 
 #: The law: strength in m^2/s^2, time beyond which people hardly react, and least reaction time to
 #: a wished velocity, seconds; highest acceleration, m/s^2. Values of the source's code.

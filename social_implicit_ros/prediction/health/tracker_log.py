@@ -20,12 +20,11 @@ from social_implicit_ros.prediction.pipeline import Tick
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.identities.pairing import close_rows
-from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.messages.decoder import DecodedMessage
 from social_implicit_ros.tracks.messages.spec import TrackerSpec
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.tracks.tracker_timing import PERIODS_KEPT
-from social_implicit_ros.types import SkipReason, Tracks
+from social_implicit_ros.types import ROBOT_ID, SkipReason, Tracks
 
 #: Number of report periods over which skipped entries are counted.
 _N_PERIODS = 3

@@ -20,9 +20,8 @@ from social_implicit_ros.tracks.frames.transforms import (
     transform_tracks,
 )
 from social_implicit_ros.tracks.history import TrackHistory
-from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.types import FloatArray, Tracks, plain_frame
+from social_implicit_ros.types import ROBOT_ID, FloatArray, Tracks, plain_frame
 
 #: Maximum number of messages that wait for a transform, about one second at 60 Hz.
 _MAX_WAITING = 64

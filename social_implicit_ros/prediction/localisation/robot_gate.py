@@ -13,11 +13,10 @@ from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.frames.transforms import TransformUnavailableError
 from social_implicit_ros.tracks.history import TrackHistory
-from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.outliers import Reach
 from social_implicit_ros.tracks.stamp_guard import StampGuard
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.types import SkipReason, Tracks
+from social_implicit_ros.types import ROBOT_ID, SkipReason, Tracks
 
 #: Time after which a jump is accepted if the robot stays there, and after which a constant position
 #: with a reported speed is refused, nanoseconds.

@@ -13,9 +13,8 @@ import numpy as np
 
 from social_implicit_ros.tracks.frames.transforms import RigidTransform, transform_tracks
 from social_implicit_ros.tracks.history import TrackHistory
-from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.types import FloatArray, Tracks
+from social_implicit_ros.types import ROBOT_ID, FloatArray, Tracks
 
 #: Minimum number of people with the same jump, and their minimum share of people with known motion.
 _MIN_PEOPLE, _MIN_SHARE = 2, 0.75

@@ -25,10 +25,9 @@ from social_implicit_ros.prediction.resample import Steps, without_samples
 from social_implicit_ros.prediction.scoring.recent_scores import RecentScores, ScoreWindow
 from social_implicit_ros.prediction.site_errors import Uncorrected
 from social_implicit_ros.tracks.history import TrackHistory
-from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.stamps import NEVER_NS, NS_PER_S
 from social_implicit_ros.tracks.tracker_timing import PERIODS_KEPT
-from social_implicit_ros.types import FloatArray, IntArray, Prediction, require_shape
+from social_implicit_ros.types import ROBOT_ID, FloatArray, IntArray, Prediction, require_shape
 from social_implicit_ros.uncertainty.adaptive import ScoredPositions
 from social_implicit_ros.uncertainty.ellipses import gaussian_distance, joined_scales
 

@@ -6,9 +6,8 @@ import math
 
 import numpy as np
 
-from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.observations import ObservationTable, with_rows
-from social_implicit_ros.types import FloatArray, IntArray
+from social_implicit_ros.types import ROBOT_ID, FloatArray, IntArray
 
 #: Weight of the first guess, as a number of samples of four observations.
 _FIRST_WEIGHT = 5.0

@@ -11,9 +11,8 @@ from collections.abc import Collection
 
 import numpy as np
 
-from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.types import FloatArray, ObservationWindow
+from social_implicit_ros.types import ROBOT_ID, FloatArray, ObservationWindow
 
 #: Maximum number of stored velocities, one per person, the newest ones.
 _CAPACITY = 128

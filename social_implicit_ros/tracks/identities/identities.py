@@ -11,9 +11,8 @@ from social_implicit_ros.settings import PipelineConfig
 from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.identities import pairing
 from social_implicit_ros.tracks.identities.merging import TrackMerger
-from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.types import SkipReason, Tracks
+from social_implicit_ros.types import ROBOT_ID, SkipReason, Tracks
 
 #: A track within this distance of the robot's centre for this time is the robot, as people cannot
 #: stand there.

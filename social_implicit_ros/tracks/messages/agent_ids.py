@@ -8,8 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-#: Id of the robot in histories. ROS strings contain no zero byte, so no tracker can use it.
-ROBOT_ID = "\0robot"
 MAX_AGENT_NUMBER = 2**32 - 1
 MAX_DIGITS = len(str(MAX_AGENT_NUMBER))
 #: Size of the cylinder that represents a person, metres.

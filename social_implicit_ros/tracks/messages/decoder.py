@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.messages.cdr import CdrReader, Fields
 from social_implicit_ros.tracks.messages.cdr_layout import Definitions, UnsupportedLayoutError
 from social_implicit_ros.tracks.messages.field_path import FieldPath, TrackerSpecError
@@ -23,7 +22,7 @@ from social_implicit_ros.tracks.messages.point_cloud import (
 )
 from social_implicit_ros.tracks.messages.spec import TrackerSpec, check_tracker_spec
 from social_implicit_ros.tracks.stamps import NS_PER_S, stamp_ns_of
-from social_implicit_ros.types import BoolArray, FloatArray, IntArray, SkipReason, Tracks
+from social_implicit_ros.types import ROBOT_ID, BoolArray, FloatArray, IntArray, SkipReason, Tracks
 
 #: Length of a covariance array -> indices of the position's elements in it and in a 3 x 3 matrix.
 #: Four numbers are a 2 x 2 matrix, six the upper triangle of a 3 x 3 matrix, 36 the 6 x 6 matrix of

@@ -32,8 +32,8 @@ from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.bag_writer import zero_message
 from social_implicit_ros.recordings.track_source import ODOMETRY, open_source
 from social_implicit_ros.settings import PredictorConfig
-from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID, AgentNumbers
-from social_implicit_ros.types import SkipReason, Tracks
+from social_implicit_ros.tracks.messages.agent_ids import AgentNumbers
+from social_implicit_ros.types import ROBOT_ID, SkipReason, Tracks
 
 #: The node's tick rate.
 NODE = replace(load_settings(), tick_rate_hz=10.0)

@@ -10,8 +10,8 @@ from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.forecast import forecast_from_tick
 from social_implicit_ros.prediction.pipeline import PipelineConfig, PredictionPipeline, Tick
 from social_implicit_ros.prediction.resample import Steps
-from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID, AgentNumbers
-from social_implicit_ros.types import ObservationWindow, Prediction, SkipReason, Tracks
+from social_implicit_ros.tracks.messages.agent_ids import AgentNumbers
+from social_implicit_ros.types import ROBOT_ID, ObservationWindow, Prediction, SkipReason, Tracks
 
 S = 1_000_000_000
 

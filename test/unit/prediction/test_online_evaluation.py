@@ -16,8 +16,7 @@ from social_implicit_ros.prediction.scoring.online_evaluation import (
 )
 from social_implicit_ros.settings import HistoryLimits
 from social_implicit_ros.tracks.history import TrackHistory
-from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
-from social_implicit_ros.types import Tracks
+from social_implicit_ros.types import ROBOT_ID, Tracks
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration, ScoredPositions
 
 S = 1_000_000_000

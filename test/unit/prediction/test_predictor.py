@@ -13,8 +13,7 @@ from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.prediction.update import Update
 from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.frames.transforms import RigidTransform, TransformUnavailableError
-from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
-from social_implicit_ros.types import FloatArray, Prediction, SkipReason, Tracks
+from social_implicit_ros.types import ROBOT_ID, FloatArray, Prediction, SkipReason, Tracks
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
 
 S = 1_000_000_000

@@ -15,10 +15,9 @@ from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.frames.transforms import RigidTransform
 from social_implicit_ros.tracks.history import TrackHistory
-from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
 from social_implicit_ros.tracks.messages.decoder import robot_from_odometry
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.types import Tracks
+from social_implicit_ros.types import ROBOT_ID, Tracks
 
 STEP_NS = NS_PER_S // 20
 

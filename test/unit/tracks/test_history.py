@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from social_implicit_ros.settings import HistoryLimits
 from social_implicit_ros.tracks.history import TrackHistory
-from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
-from social_implicit_ros.types import SkipReason, Tracks
+from social_implicit_ros.types import ROBOT_ID, SkipReason, Tracks
 
 S = 1_000_000_000
 WALK_M_S = np.array([1.2, -0.3])

@@ -8,8 +8,7 @@ import pytest
 from social_implicit_ros.settings import HistoryLimits
 from social_implicit_ros.tracks.estimation.site_motion import SiteMotion
 from social_implicit_ros.tracks.history import TrackHistory
-from social_implicit_ros.tracks.messages.agent_ids import ROBOT_ID
-from social_implicit_ros.types import FloatArray, ObservationWindow, Tracks
+from social_implicit_ros.types import ROBOT_ID, FloatArray, ObservationWindow, Tracks
 
 NOISE_M, PRIOR_VARIANCE = 0.05, 0.9
 #: A walk along a street, metres per second.
