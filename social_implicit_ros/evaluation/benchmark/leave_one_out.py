@@ -30,10 +30,10 @@ from social_implicit_ros.evaluation.benchmark.split_metrics import (
     parameter_count,
     with_tracker_noise,
 )
-from social_implicit_ros.evaluation.kalman import tuned_error_m
 from social_implicit_ros.metrics.displacement import distances
 from social_implicit_ros.metrics.table import Metric, measured, reduced
 from social_implicit_ros.models.base import TrajectoryModel
+from social_implicit_ros.models.kalman import tuned_error_m
 from social_implicit_ros.models.registry import BASELINES
 from social_implicit_ros.recordings.text_formats.eth_ucy import STEP_S, split_scenes
 from social_implicit_ros.recordings.text_formats.robot_recordings import (

@@ -13,11 +13,11 @@ from social_implicit_ros.evaluation.faulty_tracker.reference import (
     observed_people,
     with_simulated_tracker,
 )
-from social_implicit_ros.evaluation.kalman import ConstantVelocityKalman
 from social_implicit_ros.evaluation.navigation.robot import DT_S, N_STEPS
 from social_implicit_ros.evaluation.replay import BagReplay
 from social_implicit_ros.evaluation.request import Request
 from social_implicit_ros.models.base import TrajectoryModel
+from social_implicit_ros.models.kalman import ConstantVelocityKalman
 from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.modes import representative_paths

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from social_implicit_ros.evaluation.kalman import (
+from social_implicit_ros.models.kalman import (
     DENSITIES,
     ConstantVelocityKalman,
     filtered,
