@@ -1,4 +1,4 @@
-"""Metrics of the whole predicted distribution, which are slow: at a few positions and ticks."""
+"""Metrics of the predicted distribution, computed at some ticks and positions: they are slow."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from social_implicit_ros.prediction.pipeline import predict_from
 from social_implicit_ros.prediction.resample import Steps, resample_prediction
 from social_implicit_ros.types import FloatArray
 
-#: Samples of which a distribution is made.
+#: Number of samples that represent a distribution.
 SAMPLES = 200
-#: Positions, one agent at one step, at which AMD, KDE and energy are measured in one moment.
+#: Positions per tick (one agent at one step each) at which AMD, KDE and energy are computed.
 POSITIONS = 48
-#: Moments of a recording.
+#: Ticks per recording at which distributions are evaluated ("moments").
 MOMENTS = 40
-#: Moments measured together: mixtures of many positions are fitted faster at once.
-TOGETHER = 10
+#: Ticks evaluated in one batch: mixtures of many positions are fitted faster at once.
+TICKS_PER_BATCH = 10
 
 
 class MomentChooser:
-    """Says which ticks are measured: evenly spread, at most `MOMENTS` of a recording."""
+    """Selects the ticks at which distributions are evaluated, evenly spread over a recording."""
 
     def __init__(self, duration_s: float, n_moments: int = MOMENTS) -> None:
-        """Spreads at most `n_moments` over a recording; 0 chooses none."""
+        """Selects at most `n_moments` ticks; 0 selects none."""
         self._left = n_moments
         self._spacing_ns = round(duration_s / max(n_moments, 1) * 1e9)
         self._next_ns: int | None = None
 
     def chooses(self, tick: ScoredTick) -> bool:
-        """Whether the tick is to be measured; to be asked for one tick after another."""
+        """Whether to evaluate the tick; call it once for each tick, in order of time."""
         stamp_ns = tick.forecast.stamp_ns
         if self._left == 0 or (self._next_ns is not None and stamp_ns < self._next_ns):
             return False
@@ -51,26 +51,26 @@ class MomentChooser:
 def measure_distribution(
     ticks: Sequence[ScoredTick], model: TrajectoryModel, steps: Steps, *, seed: int
 ) -> dict[str, float]:
-    """Measures at some moments the agents whose whole future is known; at least one in each.
+    """Computes the metrics of a batch of ticks, over the agents with complete ground truth.
 
     Args:
-        ticks: of the model; a few, as they are measured together.
-        model: draws `SAMPLES` futures of the same windows.
-        steps: of the forecasts.
-        seed: of the samples, and of the choice of positions.
+        ticks: ticks of the model, each with at least one such agent.
+        model: draws `SAMPLES` samples for the same windows.
+        steps: steps of the forecasts.
+        seed: seed of the samples and of the choice of positions.
 
     Returns:
-        `moments` and `positions`, their numbers; `amd`, `kde` and `energy`, sums over the
-        positions, dimensionless, nats and metres; `amd_undefined` and `kde_degenerate`, numbers of
-        positions without a published value; `amv`, sum over the moments, of all agents whose
-        future is known, square metres; `collision_rate`, sum over the moments, of the samples that
-        the node would draw, shares.
+        `moments` and `positions`: numbers of ticks and of positions. `amd` (dimensionless), `kde`
+        (nats) and `energy` (metres): sums over the positions. `amd_undefined` and
+        `kde_degenerate`: numbers of positions at which the published metric is undefined. `amv`
+        (square metres): sum over the ticks, each over all agents with complete ground truth.
+        `collision_rate`: sum over the ticks, of the samples that the node would draw, shares.
     """
     samples, futures, amv = zip(*(_draw(tick, model, steps, seed) for tick in ticks), strict=True)
     drawn = np.concatenate(samples, axis=1)[:, :, None]
     true = np.concatenate(futures)[:, None]
     if (drawn == drawn[:1]).all():
-        drawn = drawn[:1]  # a model without a spread: one future says all, see `fit_mixtures`
+        drawn = drawn[:1]  # a deterministic model: one sample suffices, see `fit_mixtures`
     distances, undefined = mahalanobis_distances(
         drawn, true, max_components=1 if len(drawn) == 1 else MAX_COMPONENTS
     )
@@ -91,7 +91,7 @@ def measure_distribution(
 def _draw(
     scored: ScoredTick, model: TrajectoryModel, steps: Steps, seed: int
 ) -> tuple[FloatArray, FloatArray, float]:
-    """(K, P, 2) samples and (P, 2) ground truth at one moment, metres, and AMV of all, m^2."""
+    """(K, P, 2) samples and (P, 2) ground truth of one tick, metres, and AMV of all agents, m^2."""
     window, truth = scored.tick.window, scored.context.ground_truth
     prediction, present_m = predict_from(
         scored.forecast.stamp_ns, window, model, n_samples=SAMPLES, seed=seed
@@ -100,10 +100,10 @@ def _draw(
     row_of = {agent: row for row, agent in enumerate(window.ids)}
     complete = np.flatnonzero(np.isfinite(truth).all(axis=(1, 2)))
     rows = np.array([row_of[scored.forecast.ids[index]] for index in complete])
-    # Where the future of all is known, their samples need not be copied.
+    # Avoids a copy of the samples if the ground truth of all agents is complete.
     known_samples = samples if len(rows) == samples.shape[1] else samples[:, rows]
     n_steps = truth.shape[1]
-    # The same positions for every model, and others at every moment.
+    # The same positions for every model, but different ones at every tick.
     generator = np.random.default_rng([seed, window.stamp_ns % 2**63])
     n_positions = min(POSITIONS, len(rows) * n_steps)
     agent, step = np.divmod(

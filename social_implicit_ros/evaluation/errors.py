@@ -1,4 +1,4 @@
-"""Predictions with their ground truth, and their errors, for many ticks at once."""
+"""Pairs predictions with ground truth and computes their errors, for many ticks at once."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from social_implicit_ros.uncertainty.ellipses import joined_scales
 
 #: Other people within this distance count as near, metres.
 NEAR_M = 3.0
-#: Agents compared with all others at once; bounds memory, which grows with their square.
+#: Agents compared with all others in one batch; bounds the memory for large crowds.
 _ROWS_AT_ONCE = 256
-#: Confidences of the ellipses whose coverage is reported.
+#: Confidence levels of the ellipses whose coverage is reported.
 CONFIDENCES = (0.5, 0.95)
-#: What is added up of complete trajectories: their number, errors in metres, how many are missed,
-#: their steps, and the steps inside the ellipses of `CONFIDENCES`.
+#: Columns that are summed over complete trajectories: their number, errors in metres, number of
+#: misses, number of steps, and numbers of steps inside the ellipses of `CONFIDENCES`.
 COLUMNS = (
     *("futures", "ade", "fde", "best_ade", "best_fde", "missed"),
     *("steps", "inside_50", "inside_95"),
@@ -40,8 +40,9 @@ class Context:
         observed_m: (A, 2) last observed positions, metres.
         speed_m_s: (A,) net speed over the observed past, m/s.
         n_near: (A,) number of other people within `NEAR_M`.
-        people: (A,) the person who the agent is, negative for nobody; None without a reference.
-        age_s: (A,) seconds since the track began; likewise.
+        people: (A,) person of the independent ground truth that each agent matches, negative for
+            nobody; None without an independent ground truth.
+        age_s: (A,) seconds since each track began; None without an independent ground truth.
     """
 
     ground_truth: FloatArray
@@ -69,7 +70,13 @@ ScoredTicks = dict[str, ScoredTick]
 def scored_ticks(
     predictions: Predictions, ground_truth: FloatArray, **known: NDArray[Any]
 ) -> ScoredTicks:
-    """Predictions of models with the same window and steps, with (A, T, 2) ground truth, metres."""
+    """Pairs predictions of models that share window and steps with their ground truth.
+
+    Args:
+        predictions: at one tick, by model name.
+        ground_truth: (A, T, 2) positions of the window's agents, metres.
+        known: (A,) further values of `Context`, such as `people`, of the same agents.
+    """
     scored: ScoredTicks = {}
     contexts: dict[tuple[str, ...], Context] = {}  # usually the same agents for all models
     for name, (tick, forecast) in predictions.items():
@@ -117,8 +124,9 @@ class Measures:
         levels: (N, T) confidence of the smallest ellipse that covers the ground truth.
         radius_m: (N, T) radius of the circle with the area of the one-sigma ellipse.
         position_m: (N, 2) last observed position.
-        context: (N,) values by which the trajectories are grouped: `speed` in m/s, `crowd`, the
-            people near, `history`, the observed steps, and, with a reference, `age` in seconds.
+        context: (N,) values by which the trajectories are grouped: `speed` (m/s), `crowd` (number
+            of people nearby), `history` (number of observed steps) and, with an independent ground
+            truth, `age` (seconds).
     """
 
     ticks: Sequence[ScoredTick]
@@ -141,7 +149,7 @@ class Measures:
 
     @cached_property
     def columns(self) -> FloatArray:
-        """(N, C) values of `COLUMNS` of each trajectory, to add up; zero where not complete."""
+        """(N, C) values of `COLUMNS` for each trajectory; zero for incomplete ones."""
         values = np.column_stack(
             [
                 self.complete,
@@ -158,7 +166,7 @@ class Measures:
 
 
 def measure(ticks: Sequence[ScoredTick]) -> Measures:
-    """Compares successive ticks of one model, at least one, with the ground truth."""
+    """Compares one or more successive ticks of one model with the ground truth."""
     counts = np.array([len(tick.forecast.ids) for tick in ticks])
     ground_truth = np.concatenate([tick.context.ground_truth for tick in ticks])
     predictions = [tick.forecast.prediction for tick in ticks]

@@ -1,4 +1,4 @@
-"""Files for readers: JSON that has no NaN, and pages of one file that need no network."""
+"""Writes output files: JSON without NaN, and self-contained HTML pages that need no network."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from typing import Any
 
 #: Suffix of files that are being written.
 UNFINISHED = ".unfinished"
-#: In the frame of all pages, and in the template of one.
+#: Placeholders in the frame of all pages (the first) and in the template of each page.
 CONTENT_MARK, DATA_MARK, PLOTLY_MARK = "<!--PAGE-->", "/*DATA*/null", "/*PLOTLY*/"
 
 
 def without_nan(value: Any) -> Any:
-    """A copy for JSON: numbers that are not finite become null."""
+    """Returns a copy for JSON: non-finite numbers become null."""
     if isinstance(value, Mapping):
         return {key: without_nan(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
@@ -30,9 +30,10 @@ def without_nan(value: Any) -> Any:
 
 @contextmanager
 def written_beside(file: Path) -> Iterator[Path]:
-    """Yields a path in the same folder, which replaces the file unless anything fails.
+    """Yields a temporary path in the same folder, which replaces the file if nothing fails.
 
-    Yields what is no regular file, such as a pipe or `/dev/stdout`; of a link, replaces its target.
+    A path that is not a regular file, such as a pipe or `/dev/stdout`, is yielded itself. If the
+    file is a symbolic link, its target is replaced.
     """
     if file.exists() and not file.is_file():
         yield file
@@ -53,7 +54,7 @@ def written_beside(file: Path) -> Iterator[Path]:
 
 
 def write_json(results: Mapping[str, Any], path: Path | None, indent: int = 2) -> None:
-    """Writes results to `path`, if one is given; values that are not finite become null."""
+    """Writes results to `path`, if one is given; non-finite numbers become null."""
     if path is not None:
         text = json.dumps(without_nan(results), indent=indent, allow_nan=False) + "\n"
         with written_beside(path) as file:
@@ -61,8 +62,8 @@ def write_json(results: Mapping[str, Any], path: Path | None, indent: int = 2) -
 
 
 def filled_page(package: str, template: str, data: Mapping[str, Any]) -> str:
-    """The page of a template in a package: in the frame of all pages, with its data, and with the
-    library plotly where it has that mark.
+    """Fills the page template of a package: puts it into the frame of all pages, and inserts the
+    data and, where the template asks for it, the library plotly.
     """
     # `</script` ends the element, and `<!--<script` hides its end.
     text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")

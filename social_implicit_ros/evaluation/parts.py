@@ -1,7 +1,8 @@
-"""What is kept of a recording: one parquet file with a row per tick and model.
+"""Parts: the results of one recording each, a Parquet file with a row per tick and model.
 
-Its metadata are the sums, the description of the recording, and what the page shows. So a part is
-complete, or no parquet file. The rows of all parts are `per_tick.parquet`, for further analysis.
+Its metadata contain the sums, the description of the recording and the highlights of the report.
+They are written last, so that an incomplete part is not a valid Parquet file. `per_tick.parquet`
+contains the rows of all parts, for further analysis.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from social_implicit_ros.evaluation.errors import CONFIDENCES, Measures
 from social_implicit_ros.evaluation.tally import sums_by_group
 from social_implicit_ros.types import FloatArray
 
-#: Column -> type. Means are over the complete trajectories of a tick, NaN without one; shares
+#: Column -> type. Means are over the complete trajectories of a tick, NaN without any; shares
 #: inside ellipses are over all steps with known ground truth.
 _ERRORS = ("mean_ade_m", "mean_fde_m", "best_ade_m", "best_fde_m")
 SCHEMA = pa.schema(
@@ -36,15 +37,15 @@ _ROWS_AT_ONCE = 20_000
 
 
 class PartWriter:
-    """Writes one file, some thousand rows at a time; for `contextlib.closing`."""
+    """Writes one part, some thousand rows at a time; use it with `contextlib.closing`."""
 
     def __init__(self, path: Path, bag: str) -> None:
         """Opens the file to write; `bag` is the name of the recording."""
-        # Names of files may hold any bytes, those of parquet UTF-8 only, and so its paths.
+        # File names may contain any bytes, but Parquet texts and the paths of pyarrow only UTF-8.
         self._bag = bag.encode(errors="backslashreplace").decode()
         self._file = path.open("wb")
         self._writer = parquet.ParquetWriter(self._file, SCHEMA, compression="zstd")
-        self._columns: list[dict[str, np.ndarray]] = []  # of some ticks of a model each
+        self._columns: list[dict[str, np.ndarray]] = []  # one entry per call of `add`
         self._n_rows = 0
 
     def describe(self, **values: Any) -> None:
@@ -53,7 +54,7 @@ class PartWriter:
         self._writer.add_key_value_metadata(texts)
 
     def close(self) -> None:
-        """Writes what is left and closes the file."""
+        """Writes the remaining rows and closes the file."""
         self._flush()
         self._writer.close()
         self._file.close()
@@ -70,7 +71,7 @@ class PartWriter:
     def _flush(self) -> None:
         if self._columns:
             columns = {
-                name: np.concatenate([of_some[name] for of_some in self._columns])
+                name: np.concatenate([chunk[name] for chunk in self._columns])
                 for name in SCHEMA.names
             }
             self._writer.write_table(pa.table(columns).cast(SCHEMA))
@@ -82,14 +83,14 @@ def read_part(file: Path, *names: str) -> dict[str, Any]:
 
     Raises:
         OSError: there is no such file.
-        ValueError: it is no part.
+        ValueError: the file is not a part.
     """
-    with file.open("rb") as opened:  # whose path parquet might not take
+    with file.open("rb") as opened:  # pyarrow accepts only paths of UTF-8
         found = parquet.read_metadata(opened).metadata or {}
     try:
         return {name: json.loads(found[name.encode()]) for name in names}
     except KeyError as error:
-        raise ValueError(f"{file} has no {error}") from error
+        raise ValueError(f"{file} is not a part of an evaluation: it has no {error}") from error
 
 
 def join_rows(parts: Iterable[Path], into: Path) -> None:
@@ -110,8 +111,8 @@ def _columns(measures: Measures) -> dict[str, np.ndarray]:
     n_ticks = len(measures.ticks)
     counts = np.diff(measures.first_rows, append=len(measures.complete))
     tick_of_row = np.repeat(np.arange(n_ticks), counts)
-    of_known = [measures.known, *(measures.levels <= c for c in CONFIDENCES)]
-    rows = np.column_stack([measures.columns[:, :6], *(of.sum(axis=1) for of in of_known)])
+    by_step = [measures.known, *(measures.levels <= c for c in CONFIDENCES)]
+    rows = np.column_stack([measures.columns[:, :6], *(flags.sum(axis=1) for flags in by_step)])
     sums = sums_by_group(rows, tick_of_row, n_ticks)
     futures, *errors_m, missed, known_steps, inside_50, inside_95 = sums.T
     return {
@@ -130,5 +131,5 @@ def _columns(measures: Measures) -> dict[str, np.ndarray]:
     }
 
 
-def _ratio(above: FloatArray, below: FloatArray) -> FloatArray:
-    return np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
+def _ratio(sums: FloatArray, counts: FloatArray) -> FloatArray:
+    return np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)

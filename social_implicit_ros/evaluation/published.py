@@ -25,11 +25,11 @@ from social_implicit_ros.uncertainty.ellipses import confidence_to_sigmas
 
 #: Fields that are read; heights are not.
 FIELDS = tuple(name for name in CLOUD_FIELDS if name != "z")
-#: Longest time between two observations to interpolate over, seconds.
+#: Longest gap between two observations over which positions are interpolated, seconds.
 MAX_GAP_S = 0.5
-#: How much of the past is read, and how far apart, seconds: what the model sees.
+#: Duration and period of the past positions, seconds; the duration covers the model's input.
 PAST_S, PAST_STEP_S = 3.2, 0.1
-#: A recording names fewer people.
+#: No recording has more people.
 _MAX_AGENTS = 100_000
 
 
@@ -38,12 +38,12 @@ class PublishedPrediction:
     """One `~/predictions` message.
 
     Attributes:
-        stamp_ns: of the tick, integer nanoseconds.
+        stamp_ns: time of the tick, integer nanoseconds.
         agents: (A,) numbers of the agents, see `tracks.messages.agent_ids`.
-        times_s: (T,) seconds from the stamp.
+        times_s: (T,) seconds after the stamp.
         mean: (A, T, 2) mean positions in metres.
-        covariance: (A, T, 2, 2) in square metres.
-        n_observed: (A,) observed steps behind each prediction.
+        covariance: (A, T, 2, 2) covariances in square metres.
+        n_observed: (A,) number of observed steps from which each agent is predicted.
         radii: confidence -> (A, T) radius of its ellipse in standard deviations.
     """
 
@@ -64,7 +64,10 @@ class PublishedPrediction:
             require_shape("PublishedPrediction", f"radii[{confidence:g}]", radius, shape)
 
     def ellipses(self, confidence: float) -> FloatArray:
-        """(A, T, 2, 2) covariances, m^2, of which one sigma has this confidence; else Gaussian."""
+        """(A, T, 2, 2) covariances, m^2, whose one-sigma ellipse is the region of a confidence.
+
+        Radii that are not published are those of a Gaussian.
+        """
         radius = self.radii.get(confidence, np.float64(confidence_to_sigmas(confidence)))
         return np.asarray(self.covariance * np.square(radius)[..., None, None])
 
@@ -75,20 +78,20 @@ class PublishedPrediction:
 
 
 def prediction_from_point_cloud(message: Any) -> PublishedPrediction:
-    """Decodes a `~/predictions` PointCloud2; raises ValueError for any other."""
+    """Decodes a `~/predictions` PointCloud2; raises ValueError for other messages."""
     points = point_cloud_array(message)
     names = points.dtype.names or ()
     missing = [name for name in FIELDS if name not in names]
     if missing:
         raise ValueError(
-            f"PointCloud2 has no field {', '.join(missing)}: it is no ~/predictions message"
+            f"PointCloud2 has no field {', '.join(missing)}: it is not a ~/predictions message"
         )
     points = points[np.lexsort((points["t"], points["agent_id"]))]
     agents, counts = np.unique(points["agent_id"].astype(np.int64), return_counts=True)
     n_steps = int(counts[0]) if len(counts) else 0
     rows = points.reshape(len(agents), n_steps) if (counts == n_steps).all() else None
     if rows is None or not (rows["t"] == rows["t"][:1]).all():
-        raise ValueError("~/predictions message whose agents have different steps")
+        raise ValueError("agents of a ~/predictions message have different steps")
     column = {name: rows[name].astype(np.float64) for name in names}
     entries = [column[f"sigma_{axes}"] for axes in ("xx", "xy", "xy", "yy")]
     radii = {confidence_of(name): values for name, values in column.items()}
@@ -105,7 +108,7 @@ def prediction_from_point_cloud(message: Any) -> PublishedPrediction:
 
 @dataclass(frozen=True, eq=False)
 class ScoredPrediction:
-    """A published prediction, and where its agents were.
+    """A published prediction with the past and the ground truth of its agents.
 
     Attributes:
         past_m: (A, P, 2) positions in the `PAST_S` up to the prediction, metres, oldest first; the
@@ -125,13 +128,15 @@ class ScoredPrediction:
 
 @dataclass(frozen=True)
 class ScoreSummary:
-    """How good published predictions were; distances in metres, NaN where nothing was scored.
+    """Metrics of published predictions; NaN if nothing was scored.
 
     Attributes:
-        n_agents: agents that were predicted at least once.
-        n_predictions: predicted trajectories, one per agent and tick.
-        n_scored: those whose ground truth is known at every step.
-        ade_m, fde_m: mean distances of the mean trajectory, of all and of the last steps.
+        n_agents: number of agents that were predicted at least once.
+        n_predictions: number of predicted trajectories, one per agent and tick.
+        n_scored: number of those whose ground truth is known at every step.
+        horizon_s: time from the tick to the last predicted step, seconds.
+        ade_m, fde_m: mean error of the mean trajectory over all steps and at the last one, metres.
+        confidence: confidence level of `inside`.
         inside: share of ground truth inside the ellipse of `confidence`.
     """
 
@@ -145,21 +150,24 @@ class ScoreSummary:
     inside: float
 
 
-#: A prediction, and the rows of its agents that the recording names.
+#: A prediction, and the rows of its agents that are in the recording.
 _Content = tuple[PublishedPrediction, list[int]]
 
 
 def score_published(
     predictions: Sequence[PublishedPrediction], recording: Iterable[Tracks]
 ) -> list[ScoredPrediction]:
-    """Finds ground truth by `agent_number`; both inputs are in order, all steps are the same."""
+    """Pairs predictions with the ground truth of a recording, by `agent_number`.
+
+    Both inputs are in order of time. All predictions have the same steps.
+    """
     times_s = next((p.times_s for p in predictions if len(p.agents)), np.empty(0))
     past_s = np.arange(-round(PAST_S / PAST_STEP_S), 1) * PAST_STEP_S
     history = TrackHistory(HistoryLimits(max_agents=_MAX_AGENTS))
     pending: PendingPredictions[_Content] = PendingPredictions(
         history, np.concatenate([past_s, times_s]), max_gap_s=MAX_GAP_S, reads_forgotten=True
     )
-    ids: dict[int, str] = {}  # of the agents seen so far, by number
+    ids: dict[int, str] = {}  # ids of the agents observed so far, by number
     waiting = list(reversed(predictions))
     scored: list[ScoredPrediction] = []
 
@@ -175,7 +183,7 @@ def score_published(
             add(waiting.pop())
         pending.update(tracks.stamp_ns)
         scored += map(_scored, pending.pop_complete())
-    ids.clear()  # after the end of the recording nobody is known
+    ids.clear()  # predictions after the end of the recording have no ground truth
     for prediction in reversed(waiting):
         add(prediction)
     pending.finish()
@@ -245,7 +253,10 @@ def excerpt(scored: Sequence[ScoredPrediction], around: int) -> list[ScoredPredi
 
 
 def longest_seen(scored: Sequence[ScoredPrediction]) -> int:
-    """The agent that has a complete past and ground truth most often, and moves."""
+    """The number of the agent that has a complete past and ground truth at most predictions.
+
+    Of several, the one that moves farthest; without any, the first one.
+    """
     seen: dict[int, list[FloatArray]] = {}
     for entry in scored:
         whole = np.isfinite(entry.ground_truth_m).all(axis=(1, 2))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from social_implicit_ros.evaluation.distribution import (
-    TOGETHER,
+    TICKS_PER_BATCH,
     MomentChooser,
     measure_distribution,
 )
@@ -36,10 +36,10 @@ from social_implicit_ros.recordings.left_out import RECORDED_FIXES
 from social_implicit_ros.recordings.track_source import TrackSource
 from social_implicit_ros.types import plain_frame
 
-#: Predicted trajectories measured together: fewer are slower, more take memory.
+#: Predicted trajectories per batch: fewer are slower, more use more memory.
 _ROWS_AT_ONCE = 1000
 
-_RESETS = "time jumped back {} times: histories started again"
+_RESETS = "time jumped back {} times: histories were restarted"
 
 
 def evaluate_recording(
@@ -56,15 +56,15 @@ def evaluate_recording(
     `highlights` (of the report).
 
     Args:
-        path: of the recording.
+        path: path of the recording.
         request: what to evaluate.
         part: the file to write.
-        fingerprint: of what is asked; identifies the part.
-        advance: called with the number of messages read so far and that of all.
+        fingerprint: identifies recording and request, see `Job`.
+        advance: called with the number of messages read so far and the total.
 
     Raises:
         RecordingError: nothing could be evaluated; the message says why.
-        ValueError: an invalid model, tracker mapping or horizon.
+        ValueError: a model, tracker mapping or horizon is invalid.
     """
     models = {name: load_model(name) for name in request.models}
     for model in models.values():
@@ -84,10 +84,10 @@ def evaluate_recording(
             for ticks in replay.ticks(advance):
                 evaluation.add(ticks, writer)
         except RecordingError as error:
-            problem = str(error)  # includes a truncation
+            problem = str(error)  # such as a truncated file
         evaluation.finish(writer)
         primary = evaluation.tallies[request.models[0]]
-        # By an independent ground truth nobody predicted is a result.
+        # With an independent ground truth, it is a result that nobody is predicted.
         if not (primary.sums["horizon_known"].any() or replay.counts.person_ticks):
             if replay.counts.messages == 0:
                 why = why_empty(whole, request.start_s, request.duration_s)
@@ -95,7 +95,7 @@ def evaluate_recording(
                 why = _why_nothing(source, replay, counts_of(primary))
             raise RecordingError(f"{why} ({problem})" if problem else why)
         notes = [*(reference.notes if reference else ()), *evaluation.notes()]
-        # A map in a frame that moves has no one place in the page.
+        # The report can draw only a map that is in the fixed frame.
         is_fixed = walls is not None and walls.frame_id in ("", plain_frame(source.fixed_frame))
         writer.describe(
             fingerprint=fingerprint,
@@ -106,7 +106,7 @@ def evaluate_recording(
 
 
 def _reference(source: TrackSource, request: Request) -> Reference | None:
-    """The ground truth that is not the evaluated tracks' own, if one is requested."""
+    """The independent ground truth; None if the evaluated tracks are their own."""
     settings = request.settings
     truth = request.ground_truth_of(source.path)
     if truth is not None:
@@ -149,7 +149,7 @@ class _Evaluation:
         self._scene.add(ticks)
         if self._chooser.chooses(primary):
             self._moments.append(ticks)
-            if len(self._moments) == TOGETHER:
+            if len(self._moments) == TICKS_PER_BATCH:
                 self._measure_moments()
         self._unmeasured.append(ticks)
         self._n_rows += len(primary.forecast.ids)
@@ -188,13 +188,13 @@ class _Evaluation:
         self._unmeasured, self._n_rows = [], 0
 
     def notes(self) -> list[str]:
-        """What may be wrong with an independent ground truth that has nobody who is predicted."""
+        """Explains why no predicted agent might match an independent ground truth."""
         sums = next(iter(self.tallies.values())).sums
         if not self._trackers or sums["matched"] or not sums["predicted"]:
             return []
         return [
-            f"nobody of the ground truth is within {GATE_M:g} m of anybody predicted: are both in "
-            "the same frame and in metres, and of the same clock?"
+            f"no predicted person is within {GATE_M:g} m of the ground truth: check that both use "
+            "metres, the same frame and the same clock"
         ]
 
     def highlights(self, walls: FloorPlan | None) -> dict[str, Any]:
@@ -244,7 +244,7 @@ def _description(
 
 
 def _clock_notes(replay: BagReplay) -> list[str]:
-    """What is wrong with the clocks of tracker and recorder, if their difference shows it."""
+    """Notes on the clocks of tracker and recorder, from the delays between stamp and recording."""
     least_s, most_s = replay.counts.latencies_s
     if replay.settings.stamp_source == "arrival" or most_s < least_s:
         return []
@@ -252,8 +252,8 @@ def _clock_notes(replay: BagReplay) -> list[str]:
     if most_s - least_s > limit_s:
         return [
             f"messages were recorded {least_s:.1f} to {most_s:.1f} s after their header stamps: a "
-            "clock was stepped, or messages were held up; synchronise the clocks of tracker and "
-            "recorder before they start"
+            "clock was stepped, or messages were delayed; synchronise the clocks of tracker and "
+            "recorder before both start"
         ]
     if least_s > limit_s or most_s < -limit_s:
         return [
@@ -265,6 +265,7 @@ def _clock_notes(replay: BagReplay) -> list[str]:
 
 
 def _partial_notes(primary: Tally) -> list[str]:
+    """A note if no predicted trajectory has ground truth at every step."""
     if counts_of(primary)["futures"] or not primary.sums["horizon_known"].any():
         return []
     known = [t for t, n in zip(primary.times_s, primary.sums["horizon_known"], strict=True) if n]
@@ -291,11 +292,11 @@ def _why_nothing(source: TrackSource, replay: BagReplay, counts: Mapping[str, in
         )
         return f"{where}: nobody could be tracked in {seen.messages} messages ({listing}){fix}"
     if counts["predictions"] == 0:
-        times = "" if source.topic else ", or its times not in the unit of the header or options"
+        times = "" if source.topic else ", and times in the unit of the header or options"
         return (
-            f"{where}: nobody could be predicted: no track was seen twice within track_timeout_s; "
-            f"do its ids change from message to message, or are its positions not in metres{times}?"
-            f"{remarks}"
+            f"{where}: nobody could be predicted: no track was observed twice within "
+            "track_timeout_s; check that ids persist from message to message and that positions "
+            f"are in metres{times}{remarks}"
         )
     return (
         f"{where}: {counts['predictions']} predictions, but no ground truth at any predicted time: "

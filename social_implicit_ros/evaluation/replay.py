@@ -39,10 +39,10 @@ from social_implicit_ros.tracks.messages.agent_ids import AgentNumbers
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
 
-_SAME = RigidTransform(np.eye(3), np.zeros(3))
-#: Period of reading ground truth, as a share of the observed time of a model.
+_IDENTITY = RigidTransform(np.eye(3), np.zeros(3))
+#: Period at which ground truth is read, as a share of the observed time of a model.
 _READ_SHARE = 0.25
-#: Share of the people beside a map, or inside its walls, from which on it is more likely wrong.
+#: If more than this share of the people is off the map or inside its walls, the map is suspect.
 _MISFIT_SHARE = 0.5
 
 
@@ -51,14 +51,16 @@ class ReplayCounts(LeftOut):
     """Counts of a replay.
 
     Attributes:
-        resets: jumps back in time.
+        resets: number of jumps back in time.
         first_ns, last_ns: receive times of the first and last message, integer nanoseconds.
-        person_ticks: people in the independent ground truth, of all ticks together.
-        people: those people.
-        positions: sampled positions where walls are known, by model.
-        in_walls: those inside walls.
-        present: people at all ticks where walls are known; those on the map; those inside walls.
-        latencies_s: smallest and largest time from a header stamp to its message, seconds.
+        person_ticks: number of people in the independent ground truth, summed over all ticks.
+        people: indices of these people.
+        positions: number of sampled positions at ticks with known walls, by model.
+        in_walls: number of those inside walls.
+        present: numbers of people, of people on the map and of people inside walls, each summed
+            over all ticks with known walls.
+        latencies_s: smallest and largest time from a header stamp to the receipt of its message,
+            seconds.
     """
 
     resets: int = 0
@@ -77,7 +79,7 @@ class ReplayCounts(LeftOut):
         return max(self.last_ns - self.first_ns, 0) * 1e-9
 
     def notes(self) -> list[str]:
-        """A line for each reason, with its fix, and for what the walls do."""
+        """One line for each reason, with its fix, and for the effect of walls."""
         shares = [
             f"{name} {100.0 * self.in_walls[name] / n:.2f} %" for name, n in self.positions.items()
         ]
@@ -85,14 +87,18 @@ class ReplayCounts(LeftOut):
         n_present, n_on_map, n_inside = self.present
         misfits = [
             (n_present - n_on_map, "not on the map", "resolution, origin and frame"),
-            (n_inside, "inside its walls", "negate, thresholds, resolution, origin and frame"),
+            (
+                n_inside,
+                "inside the walls of the map",
+                "negate, thresholds, resolution, origin and frame",
+            ),
         ]
         return [
             *super().notes(),
             *([walls] if shares else []),
             *(
-                f"{100.0 * n / n_present:.0f} % of the people are {where}, which has no effect on "
-                f"them: check its {what}"
+                f"{100.0 * n / n_present:.0f} % of the people are {where}, so that walls do not "
+                f"affect their predictions: check its {what}"
                 for n, where, what in misfits
                 if n > _MISFIT_SHARE * n_present
             ),
@@ -157,16 +163,16 @@ class _Group:
         return predictions
 
     def add(self, predictions: Predictions, scored: ScoredTicks) -> None:
-        """Adds predictions; `scored` receives them with their ground truth, now or later."""
+        """Adds predictions. `scored` receives them with their ground truth once it is known."""
         (tick, _), *_ = predictions.values()
         window = tick.window
         known: dict[str, NDArray[Any]] = {}
-        pose = _SAME
+        pose = _IDENTITY
         if self._reference is not None:
             try:
-                pose = self.predictor.fixed_frame_pose(tick.stamp_ns) or _SAME
+                pose = self.predictor.fixed_frame_pose(tick.stamp_ns) or _IDENTITY
                 people = self._reference.people_of(tick, self.predictor.history, pose)
-            except TransformUnavailableError:  # the node publishes nothing
+            except TransformUnavailableError:  # the node would publish nothing
                 people = np.full(len(window.ids), NOBODY)
             known["people"] = people
             began_ns = self.predictor.history.began_ns(window.ids)
@@ -183,7 +189,7 @@ class _Group:
             scored.update(scored_ticks(same_steps, ground_truth, **known))
 
     def update(self, now_ns: int, *, is_last: bool = False) -> None:
-        """Scores the predictions whose ground truth is final, or all as far as it is known."""
+        """Scores predictions whose ground truth is final; with `is_last`, all, as far as known."""
         for pending in self._pending.values():
             pending.finish() if is_last else pending.update(now_ns)
             for entry in pending.pop_complete():
@@ -204,16 +210,16 @@ class BagReplay:
         *,
         is_adaptive: bool = False,
     ) -> None:
-        """Reads nothing yet; raises ValueError for steps that a model does not have.
+        """Reads no messages yet; raises ValueError for steps that a model does not predict.
 
         Args:
             source: the recording.
-            models: by name.
-            settings: of the predictor.
-            reference: an independent ground truth, and the tracks to be scored by it; None for the
-                recording's tracks, which are their own ground truth.
+            models: models by name.
+            settings: settings of the predictor.
+            reference: an independent ground truth, and the tracks to score against it; None if the
+                recording's tracks are their own ground truth.
             floor_plan: walls that predictions keep out of.
-            is_adaptive: every model has an adaptive calibration, which starts from nothing.
+            is_adaptive: whether every model has an adaptive calibration, without stored state.
         """
         self.counts, self.settings = ReplayCounts(), settings
         self._source, self._reference = source, reference
@@ -243,7 +249,7 @@ class BagReplay:
     def ticks(
         self, advance: Callable[[int, int], None] = lambda n_read, n_messages: None
     ) -> Iterator[ScoredTicks]:
-        """Reads the recording once; calls `advance` with the messages read so far and all.
+        """Reads the recording once; calls `advance` with the numbers of messages read and in all.
 
         Yields:
             Every tick with at least one predicted agent, by model name.
@@ -262,7 +268,7 @@ class BagReplay:
                 yield from self._complete()
             # Messages that still wait for a transform.
             self.counts.add_update(self._groups[0].predictor.poll(NEVER_NS))
-            # Of transforms before the first lookup no update tells.
+            # Updates do not count unreadable transforms before the first lookup.
             self.counts.add_unreadable_transforms(self._transforms.n_unreadable)
         except RecordingError as error:
             damage = error
@@ -328,10 +334,10 @@ class BagReplay:
                 self.counts.in_walls[name] += int(inside.sum())
 
     def _is_scored(self, stamp_ns: int) -> bool:
-        """Whether somebody is there by an independent ground truth; counts them."""
+        """Whether an independent ground truth has anybody at this time; counts these people."""
         if self._reference is None:
             return True
-        # An annotation without anybody is no annotation: text does not tell the two apart.
+        # A text recording does not show whether a time without people was annotated.
         people, _ = self._reference.people.present_at(stamp_ns)
         self.counts.person_ticks += len(people)
         self.counts.people.update(people.tolist())
@@ -347,7 +353,7 @@ class BagReplay:
             group.update(0, is_last=True)
 
     def _complete(self) -> Iterator[ScoredTicks]:
-        """The oldest ticks, in order, while they are scored for every model."""
+        """Removes the oldest ticks, in order, as long as they are scored for every model."""
         while self._ticks and len(self._ticks[0]) == len(self.steps):
             scored = self._ticks.popleft()
             yield {name: scored[name] for name in self.steps}

@@ -1,4 +1,4 @@
-"""What is asked of an evaluation, the same for all recordings, and how each is opened."""
+"""Options of an evaluation, and the recordings that they open."""
 
 from __future__ import annotations
 
@@ -20,15 +20,23 @@ class Request:
 
     Attributes:
         models: names or files, in the order of the report; the first is the primary model.
-        topic: of the tracks; None selects it automatically, as `tracker` and `odometry`.
-        tracker: name or file of the tracker mapping.
-        faults: of a simulated tracker between the recording and the predictor; None without.
-        ground_truth: a recording, or a folder with one of the same name for each; None for its own.
-        ground_truth_shift_s: is added to its stamps, seconds.
-        odometry: topic of the robot's odometry, if `settings.robot` needs it.
-        n_moments: ticks at which distributions are evaluated, see `distribution`.
-        map_file: of a map server; None takes the map in the recording, if there is one.
-        is_adaptive: the regions of every model adapt during each recording, from nothing.
+        settings: settings of the predictor.
+        topic: topic of the tracks; None selects it automatically.
+        tracker: name or file of the tracker mapping; None selects it automatically.
+        faults: faults of a simulated tracker between the recording and the predictor; None for no
+            simulated tracker.
+        ground_truth: an independent recording of the ground truth, or a folder with one of the
+            same name for each recording; None if the evaluated tracks are their own ground truth.
+        ground_truth_shift_s: offset that is added to the stamps of the ground truth, seconds.
+        odometry: topic of the robot's odometry, if `settings.robot` needs it; None selects it
+            automatically.
+        n_moments: maximum number of ticks of each recording at which distributions are evaluated,
+            see `distribution`.
+        text: how text recordings are read.
+        map_file: YAML file of a map server; None uses the map in the recording, if it has one.
+        uses_map: whether walls of a map are used.
+        is_adaptive: whether the regions of every model adapt during each recording, without stored
+            state.
         start_s, duration_s: evaluated section of each recording, seconds; None for all.
     """
 
@@ -56,7 +64,7 @@ class Request:
 
     @property
     def has_ground_truth(self) -> bool:
-        """Whether the ground truth is another than the evaluated tracks."""
+        """Whether the ground truth is independent of the evaluated tracks."""
         return self.faults is not None or self.ground_truth is not None
 
     def ground_truth_of(self, path: Path) -> Path | None:

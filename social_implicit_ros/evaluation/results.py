@@ -41,7 +41,11 @@ VERSION = 1
 
 
 def report_on(path: Path, request: Request, out: Path, console: Console) -> dict[str, Any]:
-    """Evaluates one recording, as `write_results`; raises RecordingError if nothing can be."""
+    """Evaluates one recording and writes its results, see `write_results`.
+
+    Raises:
+        RecordingError: nothing can be evaluated.
+    """
     jobs = jobs_of([path], request, out)
     reasons = run_jobs(jobs, 1, console=console)
     if reasons:
@@ -50,10 +54,18 @@ def report_on(path: Path, request: Request, out: Path, console: Console) -> dict
 
 
 def write_results(jobs: Sequence[Job], failed: list[dict[str, str]], out: Path) -> dict[str, Any]:
-    """Adds up the parts of recordings and writes `results.json`, `per_tick.parquet` and the page.
+    """Adds up the parts of recordings and writes `results.json`, `per_tick.parquet` and the report.
 
-    Takes at least one complete job, and `path` and `reason` of each failure; returns the content
-    of `results.json`. If a file cannot be written (OSError), those of an earlier run do not change.
+    Args:
+        jobs: at least one complete job.
+        failed: `path` and `reason` of each failure.
+        out: folder to write into.
+
+    Returns:
+        The content of `results.json`.
+
+    Raises:
+        OSError: a file cannot be written; the files of an earlier run do not change.
     """
     files = [job.part for job in jobs]
     parts = [read_part(file, "bag", "tallies") for file in files]
@@ -62,7 +74,7 @@ def write_results(jobs: Sequence[Job], failed: list[dict[str, str]], out: Path) 
     results: dict[str, Any] = without_nan(results_of(parts, failed, request, models))
     shown = (read_part(file, "highlights")["highlights"] for file in files)
     of_path = zip((part["bag"]["path"] for part in parts), shown, strict=True)
-    # All or none: each replaces that of an earlier run when the last is written.
+    # All or none: the files of an earlier run are replaced after the last one is written.
     with (
         written_beside(out / "results.json") as numbers,
         written_beside(out / "per_tick.parquet") as rows,
@@ -80,7 +92,7 @@ def results_of(
     request: Request,
     models: Mapping[str, TrajectoryModel],
 ) -> dict[str, Any]:
-    """Adds up the results of each recording, of the parts of `evaluate_recording`."""
+    """Adds up the parts that `evaluate_recording` wrote."""
     settings = asdict(request.settings)
     settings |= settings.pop("pipeline")
     tallies = {name: [Tally.from_dict(part["tallies"][name]) for part in parts] for name in models}

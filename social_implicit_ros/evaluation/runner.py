@@ -1,4 +1,4 @@
-"""Evaluates many recordings, on this machine or on a cluster; each writes its part to a folder.
+"""Evaluates many recordings, on this machine or on a cluster, and writes a part for each.
 
 Parts are written under a temporary name and then renamed, so that a part is complete or absent,
 and a later run can resume an earlier one.
@@ -44,8 +44,8 @@ PART_VERSION = 7
 #: Timeout of the connection to a scheduler, seconds.
 SCHEDULER_PATIENCE_S = 10.0
 _KILLED = (
-    "its process was killed, as by a lack of memory: close other programs, use fewer --jobs, or "
-    "evaluate a part of it with --duration"
+    "its process was killed, for example for lack of memory: close other programs, use fewer "
+    "--jobs, or evaluate only a section with --duration"
 )
 #: The paper's model, trained as the paper describes.
 PAPER_MODEL = "social_implicit"
@@ -56,9 +56,11 @@ class Job:
     """One recording to evaluate.
 
     Attributes:
+        path: path of the recording.
         part: the file to write.
-        fingerprint: of the recording, the request and the models; identifies the part.
+        fingerprint: hash of the recording, the request and the models; identifies the part.
         n_bytes: size of the recording.
+        request: what to evaluate.
     """
 
     path: Path
@@ -68,7 +70,7 @@ class Job:
     request: Request
 
     def is_done(self) -> bool:
-        """Whether an earlier run wrote this part, and all of its values can be read."""
+        """Whether an earlier run wrote this part and all of its values can be read."""
         try:
             values = read_part(self.part, "fingerprint", "bag", "tallies", "highlights")
             return bool(values["fingerprint"] == self.fingerprint)
@@ -76,12 +78,12 @@ class Job:
             return False
 
 
-#: A job, and why it failed; None if its part was written.
+#: A job, and the reason why it failed; None if its part was written.
 Outcome = tuple[Job, str | None]
 
 
 def default_models() -> tuple[str, ...]:
-    """The shipped default, the paper's, and the baselines, as far as they are installed."""
+    """The default model, the paper's model and the baselines, as far as they are installed."""
     shipped = shipped_models()
     return (*(name for name in (DEFAULT_MODEL, PAPER_MODEL) if name in shipped), *BASELINES)
 
@@ -106,7 +108,7 @@ def jobs_of(paths: Sequence[Path], request: Request, out: Path) -> list[Job]:
 
 
 def _map_of(request: Request) -> list[Any] | None:
-    """What identifies the map of --map; raises RecordingError if it cannot be used."""
+    """Values that identify the map of --map; raises RecordingError if it cannot be used."""
     if request.map_file is None:
         return None
     plan = load_map(request.map_file)
@@ -126,7 +128,7 @@ def run_job(
             )
     except (RecordingError, ValueError, OSError) as error:
         reason = str(error) or type(error).__name__
-        # A full disk names no file.
+        # The error of a full disk names no file.
         has_name = not isinstance(error, OSError) or error.filename is not None
         return job, reason if has_name else f"{job.part.parent}: {reason}"
     except Exception as error:  # noqa: BLE001 (one recording does not stop the others)
@@ -137,13 +139,17 @@ def run_job(
 def run_jobs(
     jobs: Sequence[Job], n_processes: int, scheduler: str | None = None, *, console: Console
 ) -> dict[Path, str]:
-    """Evaluates recordings side by side and shows the progress; returns why some failed, by path.
+    """Evaluates recordings in parallel and shows the progress.
 
     Args:
-        jobs: of `jobs_of`.
-        n_processes: on this machine; a cluster uses all its workers.
-        scheduler: address of a Dask scheduler, such as `tcp://host:8786`; None runs here.
-        console: for the progress.
+        jobs: jobs of `jobs_of`.
+        n_processes: number of processes on this machine; a cluster uses all of its workers.
+        scheduler: address of a Dask scheduler, such as `tcp://host:8786`; None runs on this
+            machine.
+        console: terminal for the progress.
+
+    Returns:
+        Reasons of the failures, by path.
 
     Raises:
         RecordingError: the cluster cannot be reached.
@@ -164,13 +170,13 @@ def run_jobs(
 
 
 def _in_workers(jobs: Sequence[Job], n_processes: int, scheduler: str | None) -> Iterator[Outcome]:
-    """Outcomes as they come; those of killed workers, too."""
+    """Yields outcomes as jobs end, including the jobs of killed workers."""
     remaining = {job.part: job for job in jobs}
 
     def outcomes(some: Sequence[Job], n_workers: int) -> Iterator[Outcome]:
         """Ends early if a worker is killed."""
         with suppress(BrokenExecutor), _workers(scheduler, n_workers) as workers:
-            # Processes inherit that SIGINT (Ctrl-C) is blocked; this one ends them.
+            # Workers inherit that SIGINT (Ctrl-C) is blocked; this process ends them.
             before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
             try:
                 futures = [workers.submit(run_job, job) for job in some]
@@ -183,7 +189,7 @@ def _in_workers(jobs: Sequence[Job], n_processes: int, scheduler: str | None) ->
 
     while remaining:
         yield from outcomes([*remaining.values()], min(n_processes, len(jobs)))
-        # A worker was killed, with one of the recordings that were begun: each runs alone.
+        # A worker was killed. Each recording that had begun runs alone, to find which one it was.
         for job in [*remaining.values()][:n_processes]:
             yield from outcomes([job], 1)
             if remaining.pop(job.part, None):
@@ -194,7 +200,7 @@ def _in_workers(jobs: Sequence[Job], n_processes: int, scheduler: str | None) ->
 def _workers(scheduler: str | None, n_workers: int) -> Iterator[Executor]:
     """Processes of this machine or of a cluster; raises BrokenExecutor if one is killed."""
     if scheduler is None:
-        spawn = multiprocessing.get_context("spawn")  # a copy of a process with threads may hang
+        spawn = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
         with ProcessPoolExecutor(n_workers, spawn, _end_with_parent) as executor:
             try:
                 yield executor
@@ -234,7 +240,7 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Holds an output folder of `jobs_of`; raises RecordingError if another process does."""
+    """Locks an output folder of `jobs_of`; raises RecordingError if another process holds it."""
     folder = os.open(parts_folder(out), os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -248,13 +254,13 @@ def locked(out: Path) -> Iterator[None]:
 
 
 def parts_folder(out: Path) -> Path:
-    """The folder of the jobs' files below the one to write into."""
-    # Unlike Path.resolve it leaves a link to itself as it is.
+    """The folder of the parts below an output folder."""
+    # Unlike Path.resolve, it does not fail for a link to itself.
     return Path(os.path.realpath(out)) / "parts"
 
 
 def remove_unfinished(out: Path) -> None:
-    """Removes the files of processes that were killed."""
+    """Removes unfinished files of processes that were killed."""
     for folder in (out, parts_folder(out)):
         for file in folder.glob(f"*{UNFINISHED}"):
             file.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Sums from which all metrics are computed; those of two recordings are the sum of theirs."""
+"""Sums from which all metrics are computed; the tallies of several recordings can be added."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Tally:
 
     @classmethod
     def empty(cls, times_s: Sequence[float]) -> Tally:
-        """A tally of nothing."""
+        """A tally without any predictions."""
         n_steps, n_bins = len(times_s), len(RATIO_EDGES) + 1
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys((*_SCALARS, *_MOMENTS, *_TRACKER), ())
         shapes |= {f"horizon_{name}": (n_steps,) for name in _HORIZON}
@@ -74,7 +74,7 @@ class Tally:
 
     @classmethod
     def total(cls, tallies: Sequence[Tally]) -> Tally:
-        """The tally of one or more recordings together, of the same steps."""
+        """Adds the tallies of one or more recordings, which have the same steps."""
         first = tallies[0]
         sums = {name: np.sum([of.sums[name] for of in tallies], axis=0) for name in first.sums}
         return cls(first.times_s, sums)
@@ -121,7 +121,11 @@ class Tally:
 
 
 def metrics_of(tally: Tally) -> dict[str, float]:
-    """The metrics by name: metres, square metres for amv, nats for kde, else shares, or NaN."""
+    """The metrics by name; NaN without data.
+
+    Errors and energy are in metres, amv in square metres, kde in nats, latencies in milliseconds.
+    amd has no unit; the others are shares.
+    """
     sums = {name: float(tally.sums[name]) for name in _MOMENTS} | totals_of(tally)
     mean = partial(mean_of_sums, sums)
     r_avg, r_min = scores_of_curves(_frequencies(tally.sums["levels"]))
@@ -146,12 +150,12 @@ def metrics_of(tally: Tally) -> dict[str, float]:
 
 
 def totals_of(tally: Tally) -> dict[str, float]:
-    """The sums of all complete trajectories by `COLUMNS`."""
+    """The sums over all complete trajectories, by `COLUMNS`."""
     return dict(zip(COLUMNS, tally.sums["speed"].sum(axis=0).tolist(), strict=True))
 
 
 def mean_of_sums(sums: Mapping[str, float], name: str, over: str) -> float:
-    """A sum over another one; NaN over nothing."""
+    """The ratio of two sums; NaN if the second one is 0."""
     return sums[name] / sums[over] if sums[over] else math.nan
 
 
@@ -199,7 +203,7 @@ def _frequencies(histogram: FloatArray) -> FloatArray:
 
 
 def groups_of(tally: Tally, step_s: float) -> dict[str, list[dict[str, Any]]]:
-    """Errors by speed, crowd and length of history in steps of `step_s`; no empty groups."""
+    """Errors by speed, crowd and length of history in steps of `step_s`, without empty groups."""
     # Two observed steps span one step period.
     history = [f"{max(n - 1, 0) * step_s:.1f} s" for n in range(len(GROUP_EDGES["history"]) + 1)]
     names = {"speed": SPEED_NAMES, "crowd": CROWD_NAMES, "history": history}
@@ -222,7 +226,7 @@ def groups_of(tally: Tally, step_s: float) -> dict[str, list[dict[str, Any]]]:
 
 
 def rows_of(tally: Tally, group: str) -> list[dict[str, float]]:
-    """The sums by `COLUMNS` of each part of a group."""
+    """The sums by `COLUMNS` of each group of a grouping, such as `speed`."""
     return [dict(zip(COLUMNS, row, strict=True)) for row in tally.sums[group].tolist()]
 
 
@@ -233,9 +237,14 @@ def sums_by_group(rows: FloatArray, group: IntArray, n_groups: int) -> FloatArra
 
 
 def histogram_quantile(counts: FloatArray, edges: FloatArray, share: float) -> float:
-    """A quantile from counts below, between and above logarithmic edges; NaN without counts.
+    """A quantile from the counts of a histogram with logarithmic edges; NaN without counts.
 
-    At the resolution of the bins; 0 below the first edge.
+    Interpolates within a bin, in logarithms. Below the first edge the result is 0.
+
+    Args:
+        counts: (E + 1,) counts below the first edge, between edges, and above the last one.
+        edges: (E,) ascending edges.
+        share: share of the counts below the quantile.
     """
     sums = np.cumsum(counts)
     if sums[-1] == 0:
@@ -249,7 +258,7 @@ def histogram_quantile(counts: FloatArray, edges: FloatArray, share: float) -> f
 
 
 class TrackerScorer:
-    """Adds to a tally what only an independent ground truth shows, one tick after another."""
+    """Adds the metrics that need an independent ground truth to a tally, tick by tick."""
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
@@ -266,7 +275,7 @@ class TrackerScorer:
         np.add.at(self._tally.sums["age_fde"], (group[rows], bins[rows]), 1.0)
 
     def _add_changes(self, tick: ScoredTick) -> None:
-        """What changed for each person since they were last predicted, and since the last tick."""
+        """Adds the id changes of people, and the changes of their predictions since last tick."""
         people = people_of(tick)
         sums = self._tally.sums
         sums["matched"] += (people >= 0).sum()
@@ -288,15 +297,16 @@ class TrackerScorer:
 
 
 def people_of(tick: ScoredTick) -> IntArray:
-    """(A,) the person of each agent, of a tick that has a reference."""
+    """(A,) person of each agent at a tick that has an independent ground truth."""
     assert tick.context.people is not None
     return tick.context.people
 
 
 def tracker_metrics(tally: Tally) -> dict[str, Any]:
-    """The metrics of one model by name; NaN without data.
+    """The metrics of one model against an independent ground truth, by name; NaN without data.
 
-    Metres, seconds, and shares; `person_ticks` counts the people of all ticks.
+    Errors and `end_change_m` are in metres, `id_changes` is per person, and the others are shares.
+    `person_ticks` is the number of people, summed over all ticks.
     """
     names = ("person_ticks", "people", "predicted", "matched", "id_changes")
     sums = {name: float(tally.sums[name]) for name in names}
@@ -334,7 +344,10 @@ def _errors(sums: dict[str, float], fde_histogram: FloatArray) -> dict[str, Any]
 def _end_change_m(
     before: ScoredTick, now: ScoredTick, then: IntArray, rows: IntArray
 ) -> FloatArray:
-    """Distance between the end predicted before, and the prediction now for that same time."""
+    """(A,) distance between the last predicted position before and now, for that time, metres.
+
+    Empty if that time has passed.
+    """
     forecast, prediction = now.forecast, without_samples(now.forecast.prediction).of_agents(rows)
     elapsed_s = (forecast.stamp_ns - before.forecast.stamp_ns) * 1e-9
     left_s = prediction.mean.shape[1] * prediction.step_s - elapsed_s

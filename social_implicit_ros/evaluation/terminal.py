@@ -1,4 +1,4 @@
-"""What evaluations write to a terminal: tables, and progress."""
+"""Terminal output of evaluations: tables and progress."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rich.progress import Progress
 
 from social_implicit_ros.untrusted_files import printable_text
 
-#: Characters of the widest lines, those of `evaluate_navigation` with intervals in each column.
+#: Width of the widest lines, those of `evaluate_navigation` with intervals in each column.
 FILE_COLUMNS = 150
 
 
 def output_console() -> Console:
-    """Console for tables: a narrow terminal wraps their lines, in place of lost columns."""
+    """Console for tables: a narrow terminal wraps their lines and so shows all columns."""
     return Console(width=max(Console().width, FILE_COLUMNS), emoji=False)
 
 
@@ -30,13 +30,13 @@ def progress_bar(console: Console) -> Progress:
 def shown_task(
     progress: Progress, name: str, *, every: int = 32
 ) -> Iterator[Callable[[int, int], None]]:
-    """A task whose size is not known yet: its bar pulses.
+    """Adds a task to a progress display; its bar pulses until the total is known.
 
     Yields:
-        Shows how much is done, and of how much; draws every so many calls, as an update at every
-        message takes longer than reading it.
+        A function of the number done and the total. It draws when the number is a multiple of
+        `every`, as drawing takes longer than reading a message.
     """
-    # A total of None would say so, too, but not to the rich of Ubuntu 22.04.
+    # The rich of Ubuntu 22.04 does not accept a total of None.
     task = progress.add_task(escape(printable_text(name)), start=False)
 
     def show(done: int, total: int) -> None:

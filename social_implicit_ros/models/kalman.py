@@ -1,4 +1,4 @@
-"""Constant velocity by a Kalman filter: what a planner extrapolates from most trackers."""
+"""Constant-velocity Kalman filter, as planners extrapolate the output of most trackers."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 from social_implicit_ros.models.base import require_observed, require_samples_asked
 from social_implicit_ros.types import FloatArray, Prediction
 
-#: Candidates of the tuning: spectral density of the acceleration's white noise, m^2/s^3.
+#: Spectral densities of the white acceleration noise that the tuning tries, m^2/s^3.
 DENSITIES: FloatArray = np.logspace(-6.0, 2.0, 25)
 #: Standard deviation of an observed position, metres.
 _MEASUREMENT_M = 0.05
-#: Initial variances of position and velocity, in metres and seconds.
+#: Initial variances of position (m^2) and velocity (m^2/s^2).
 _INITIAL = (1e4, 4.0)
 
 
 class ConstantVelocityKalman:
-    """A filter of each axis, with white noise in the acceleration; a `TrajectoryModel`."""
+    """A `TrajectoryModel` with one filter per axis and white acceleration noise."""
 
     name = "kalman"
     step_s = 0.4
@@ -26,7 +26,7 @@ class ConstantVelocityKalman:
     n_predicted = 12
 
     def __init__(self, density: float = 0.1) -> None:
-        """Takes the density of the acceleration's noise, m^2/s^3."""
+        """Takes the spectral density of the acceleration noise, m^2/s^3."""
         self._density = density
 
     def predict(self, observed: FloatArray, *, n_samples: int = 20, seed: int = 0) -> Prediction:
@@ -45,15 +45,16 @@ class ConstantVelocityKalman:
 def filtered(
     positions_m: FloatArray, step_s: float, density: float
 ) -> tuple[FloatArray, FloatArray]:
-    """The state at each position. The axes are independent and have the same gains.
+    """Filters tracks. The axes are independent and have the same gains.
 
     Args:
-        positions_m: (A, N, 2) at a constant rate, NaN where unknown.
+        positions_m: (A, N, 2) positions at a constant rate, metres; NaN where unknown.
         step_s: seconds between two positions.
-        density: of the acceleration's noise, m^2/s^3.
+        density: spectral density of the acceleration noise, m^2/s^3.
 
     Returns:
-        (A, N, 2, 2) position and velocity by axis, and (A, N, 2, 2) their covariance, of one axis.
+        (A, N, 2, 2) states, by axis: position (metres) and velocity (m/s); and (A, N, 2, 2)
+        covariance of position and velocity, which is the same for both axes.
     """
     step = np.array([[1.0, step_s], [0.0, 1.0]])
     noise = np.array([[step_s**3 / 3.0, step_s**2 / 2.0], [step_s**2 / 2.0, step_s]]) * density
@@ -78,13 +79,13 @@ def filtered(
 def tuned_error_m(
     histories: Sequence[FloatArray], ground_truth: FloatArray, step_s: float, ahead_s: float
 ) -> float:
-    """Mean error of the filter whose noise is the best for these very recordings.
+    """Mean error of the filter that is tuned on these same recordings, metres.
 
     Args:
-        histories: (A, N, 2) each, as of `filtered`.
+        histories: (A, N, 2) positions each, as for `filtered`.
         ground_truth: (sum of A, 2) positions `ahead_s` after the last ones, metres.
         step_s: seconds between two positions.
-        ahead_s: seconds.
+        ahead_s: prediction horizon, seconds.
     """
     positions_m = np.concatenate(histories)
     errors_m = []

@@ -315,7 +315,7 @@ class TestErrors:
             write_bag(tmp_path / "bag", people_messages(recording)), tmp_path, capsys
         )
 
-        assert "do its ids change" in said and "not in metres" in said
+        assert "check that ids persist" in said and "in metres" in said
 
     def test_a_recording_that_is_too_short(self, tmp_path, capsys):
         bag = write_bag(tmp_path / "bag", people_messages(walkers(duration_s=0.3)))

@@ -130,7 +130,7 @@ class TestClocks:
 
         assert f"recorded 5.0 s {says} their header stamps" in said
         assert "synchronise the clocks" in said
-        assert "do its ids change" not in said
+        assert "check that ids persist" not in said
 
     def test_arrival_as_the_stamp_source_needs_no_clock(self, tmp_path: Path) -> None:
         bag = write_bag(tmp_path / "bag", people_messages(WALK, clock_offset_s=5.0))
@@ -228,7 +228,7 @@ def test_links_to_a_parent_folder_are_followed_once(
     [
         ([-50.0, -50.0, 0.0], 0, None),
         ([500.0, 0.0, 0.0], 0, "100 % of the people are not on the map"),
-        ([-50.0, -50.0, 0.0], 1, "100 % of the people are inside its walls"),
+        ([-50.0, -50.0, 0.0], 1, "100 % of the people are inside the walls of the map"),
     ],
 )
 def test_a_map_that_does_not_fit_the_people_is_reported(

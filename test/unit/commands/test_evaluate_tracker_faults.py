@@ -236,7 +236,7 @@ def test_tracks_far_from_everybody_are_surplus(tmp_path):
     assert metrics["predicted"] == 0.0
     assert metrics["surplus"] == pytest.approx(120 / 121)
     (bag,) = json.loads((tmp_path / "out" / "results.json").read_text())["bags"]
-    assert any("nobody of the ground truth is within 1 m" in note for note in bag["notes"])
+    assert any("no predicted person is within 1 m" in note for note in bag["notes"])
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A Dask cluster gives the results of one process, also where a worker dies on the way."""
+"""A Dask cluster gives the results of one process, even if a worker is killed."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from social_implicit_ros.commands import evaluate_bag
 from social_implicit_ros.evaluation import runner as bag_runner
 
 FAST = ("--model", "constant_velocity", "--moments", "2")
-#: Columns that depend on how fast the machine was.
+#: Columns that depend on the speed of the machine.
 MEASURED = {"window_ms", "model_ms"}
 
 
 @pytest.fixture
 def distributed() -> Any:
-    """Imported where it is needed: each process that runs tests would import it otherwise."""
+    """Imported only here, so that not every process that runs tests imports it."""
     return pytest.importorskip("distributed", reason="the extra fleet is not installed")
 
 
 @pytest.fixture
 def cluster(distributed: Any) -> Iterator[Any]:
-    """Two worker processes on this machine; nobody else can reach them."""
+    """Two worker processes on this machine, which cannot be reached from outside."""
     with distributed.LocalCluster(
         n_workers=2,
         threads_per_worker=1,
@@ -51,7 +51,7 @@ def bags(tmp_path: Path) -> Path:
 
 
 def results_in(folder: Path) -> Any:
-    """Results without what depends on how fast the machine was."""
+    """Results without values that depend on the speed of the machine."""
     return _without_times(json.loads((folder / "results.json").read_text()))
 
 
@@ -95,7 +95,7 @@ def test_a_cluster_that_loses_a_worker_gives_the_results_of_one_process(
 
 
 @pytest.mark.usefixtures("distributed")
-def test_a_scheduler_that_does_not_answer_is_said(bags, tmp_path, capsys, monkeypatch):
+def test_a_scheduler_that_does_not_answer_is_reported(bags, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(bag_runner, "SCHEDULER_PATIENCE_S", 0.5)
     arguments = [str(bags), "--out", str(tmp_path / "out"), *FAST, "--backend", "dask"]
 

@@ -1,4 +1,4 @@
-"""A long recording takes no more memory than a short one."""
+"""A long recording needs no more memory than a short one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RATE_HZ, N_AGENTS, VISIT_S = 5, 30, 10.0
 
 
 def passers_by(duration_s: int) -> list[Tracks]:
-    """People who cross a hall and are never seen again; each has an id of their own."""
+    """People who cross a hall once, each with a new id."""
     times_s = np.arange(duration_s * RATE_HZ) / RATE_HZ
     recording = []
     for time_s in times_s.tolist():
@@ -33,7 +33,7 @@ def passers_by(duration_s: int) -> list[Tracks]:
 
 
 def size_bytes(tracks: Tracks) -> int:
-    """What a message takes while it is kept."""
+    """Memory of a message while it is kept."""
     arrays = (tracks.positions_m, tracks.heights_m)
     return sum(map(sys.getsizeof, arrays)) + sum(map(sys.getsizeof, tracks.ids))
 
@@ -56,8 +56,8 @@ def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
 
-    # Chunks, ticks and scenes are gathered and let go of, each in a time of its own; what is held
-    # in between is what stays. It may differ by a few ticks that wait to be measured.
+    # Chunks, ticks and scenes are collected and released at different times: the minimum of each
+    # quarter is the memory that stays. It may differ by a few ticks that are not evaluated yet.
     _, second, _, fourth = (min(quarter) for quarter in np.split(np.array(held_bytes), 4))
     of_two_quarters = sum(map(size_bytes, recording[len(recording) // 2 :]))
     assert fourth - second < of_two_quarters / 2, (second, fourth, of_two_quarters)

@@ -36,7 +36,7 @@ def message(columns: dict[str, np.ndarray]) -> Any:
 
 
 def columns(n_agents: int = 2, n_steps: int = 3) -> dict[str, np.ndarray]:
-    """Every value tells its agent (20, 30, ...) and step (1, 2, ...)."""
+    """Every value encodes its agent (20, 30, ...) and step (1, 2, ...)."""
     agents = np.repeat(np.arange(2, 2 + n_agents) * 10, n_steps).astype(np.uint32)
     steps = np.tile(np.arange(1, n_steps + 1), n_agents)
     place = (agents + steps).astype(np.float32)
@@ -68,7 +68,7 @@ def test_rows_in_any_order_become_agents_and_steps() -> None:
     np.testing.assert_allclose(prediction.stamps_ns, [3.4e9, 3.8e9, 4.2e9], atol=100)
 
 
-def test_ellipses_have_the_radius_that_was_published_or_a_gaussians() -> None:
+def test_ellipses_have_the_published_radius_or_that_of_a_gaussian() -> None:
     plain = prediction_from_point_cloud(message(columns()))
     radius = np.full(6, 0.5, dtype=np.float32)
     decoded = prediction_from_point_cloud(message({**columns(), "radius_50": radius}))

@@ -1,4 +1,4 @@
-"""A recording is predicted as by the node, and scored against the ground truth."""
+"""A recording is predicted as in the node, and scored against the ground truth."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def bag_of(tmp_path: Path, recording: list[Tracks], **options: float) -> Path:
 
 
 @pytest.mark.parametrize("latency_s", [0.0, 0.13])
-def test_it_predicts_what_the_pipeline_predicts_from_the_same_messages(tmp_path, latency_s):
+def test_predictions_equal_those_of_a_pipeline_with_the_same_messages(tmp_path, latency_s):
     recording = wanderers()
     _, ticks = replay(bag_of(tmp_path, recording, latency_s=latency_s))
 
@@ -95,7 +95,7 @@ def test_it_predicts_what_the_pipeline_predicts_from_the_same_messages(tmp_path,
             np.testing.assert_array_equal(forecast.past_m, expected.past_m)
 
 
-def test_ground_truth_is_the_later_positions_and_nan_beyond_the_end(tmp_path):
+def test_the_ground_truth_is_the_later_positions_and_nan_after_the_end(tmp_path):
     _, ticks = replay(bag_of(tmp_path, walkers(duration_s=8.0, n_agents=1)))
 
     for scored in ticks:
@@ -119,7 +119,7 @@ def test_ticks_come_at_the_set_rate_or_with_every_message(tmp_path):
     assert periods(0.0) == {S // 8}
 
 
-def test_steps_and_horizon_are_the_nodes(tmp_path):
+def test_steps_and_horizon_are_those_of_the_settings(tmp_path):
     settings = replace(load_settings(), tick_rate_hz=10.0, time_step_s=0.2, horizon_s=1.0)
 
     _, ticks = replay(bag_of(tmp_path, walkers()), settings=settings)
@@ -154,7 +154,7 @@ def test_others_nearby_are_counted(tmp_path):
     assert ticks[20]["plain"].context.speed_m_s.tolist() == [0.0] * 4
 
 
-def test_histories_start_again_when_time_jumps_back(tmp_path):
+def test_histories_restart_when_time_jumps_back(tmp_path):
     recording = walkers(duration_s=7.0)
     again = people_messages(recording, clock_offset_s=100.0)
     for index, message in enumerate(again):
@@ -186,7 +186,7 @@ def test_messages_that_the_node_refuses_are_counted(tmp_path):
     assert played.counts.messages == len(recording)
 
 
-def test_a_long_silence_costs_no_ticks(tmp_path):
+def test_there_are_no_ticks_during_a_long_gap(tmp_path):
     first, second = walkers(duration_s=6.0), walkers(duration_s=6.0, start_ns=START_NS + 3600 * S)
 
     _, ticks = replay(bag_of(tmp_path, first + second))
@@ -211,7 +211,7 @@ def test_one_is_scored_while_hundreds_come_and_go(tmp_path, n_messages, with_one
     _, ticks = replay(bag_of(tmp_path, recording), {"plain": ConstantVelocity()})
 
     scored = [tick["plain"] for tick in ticks if "one" in tick["plain"].forecast.ids]
-    # While the others come, the one that is missed is taken for gone.
+    # A person who is missed while others are observed is not predicted.
     assert len(scored) > 170
     if with_one:
         for tick in scored[:-60]:
@@ -268,7 +268,7 @@ class TestRobot:
             expected_m = self.place_m(scored.forecast.stamp_ns)
             np.testing.assert_allclose(scored.forecast.robot_m, [expected_m, 0.0], atol=1e-6)
 
-    def test_it_is_what_the_pipeline_makes_of_the_same_messages(self, tmp_path):
+    def test_windows_equal_those_of_a_pipeline_with_the_same_messages(self, tmp_path):
         settings = replace(load_settings(), tick_rate_hz=10.0, robot="odometry")
         source = open_source(self.bag(tmp_path, *self.odometry()), robot="odometry")
         ticks = list(BagReplay(source, {"plain": MODELS["plain"]}, settings).ticks())
@@ -290,14 +290,12 @@ class TestRobot:
             rows = [expected.ids.index(agent) for agent in window.ids]
             np.testing.assert_allclose(window.positions_m, expected.positions_m[rows], atol=1e-9)
 
-    def test_the_robot_is_left_out_unless_it_is_asked_for(self, tmp_path):
+    def test_the_robot_is_left_out_unless_it_is_requested(self, tmp_path):
         _, ticks = replay(self.bag(tmp_path, *self.odometry()))
 
         assert all(scored["plain"].forecast.robot_m is None for scored in ticks)
 
-    def test_a_recording_without_odometry_or_with_two_is_evaluated_without_and_says_so(
-        self, tmp_path
-    ):
+    def test_without_odometry_or_with_two_topics_there_is_no_robot_and_a_note(self, tmp_path):
         none = open_source(self.bag(tmp_path / "a"), robot="odometry")
         two = self.bag(tmp_path / "b", *self.odometry(), *self.odometry("/wheels"))
 
@@ -312,7 +310,7 @@ def test_ticks_before_the_damage_are_scored(tmp_path):
     bag = bag_of(tmp_path, walkers(duration_s=60.0, n_agents=30))
     (file,) = bag.glob("*.mcap")
     content = bytearray(file.read_bytes())
-    # In the second of its chunks, which hold a mebibyte each.
+    # In the second chunk; each has 1 MiB.
     content[1_200_000:1_210_000] = bytes(10_000)
     file.write_bytes(content)
     played = BagReplay(open_source(bag), {"plain": ConstantVelocity()}, NODE)
@@ -323,13 +321,13 @@ def test_ticks_before_the_damage_are_scored(tmp_path):
             ticks.append(scored["plain"])
 
     assert 100 < played.counts.messages < 601
-    # The last ticks before it are included, scored with the ground truth known so far.
+    # The last ticks before the damage are included, scored with the ground truth known so far.
     assert len(ticks) > played.counts.messages - 5
     assert np.isnan(ticks[-1].context.ground_truth).any()
 
 
 @pytest.mark.slow
-def test_regions_adapt_from_nothing_and_each_models_by_itself(tmp_path):
+def test_regions_of_each_model_adapt_separately_and_without_stored_state(tmp_path):
     source = open_source(bag_of(tmp_path, wanderers(duration_s=14.0)))
 
     def covariances(models: dict, *, is_adaptive: bool) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""A tally gives the metrics of all predicted trajectories at once."""
+"""A tally gives the same metrics as all predicted trajectories at once."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ STEPS = Steps(0.4, 12)
 
 
 def crowd() -> list[Tracks]:
-    """Fifteen people who come and go, at speeds from 0 to 3 m/s, on curved ways."""
+    """Fifteen people who come and go, at speeds from 0 to 3 m/s, on curved paths."""
     generator = np.random.default_rng(1)
     speeds = np.linspace(0.0, 3.0, 15)
     turns = generator.uniform(-0.3, 0.3, 15)
@@ -90,14 +90,14 @@ def futures(ticks: list[ScoredTick]) -> tuple[np.ndarray, np.ndarray, np.ndarray
     )
 
 
-def test_figures_are_those_of_all_futures_at_once(ticks, futures):
+def test_metrics_equal_those_of_all_trajectories_at_once(ticks, futures):
     samples, mean, covariance, ground_truth = futures
     levels = confidence_levels(mean, covariance, ground_truth)
     best_ade, best_fde = best_of_n(samples, ground_truth)
     mean_ade, mean_fde = mean_path(mean, ground_truth)
     r_avg, r_min = reliability_scores(levels)
 
-    figures = metrics_of(tally_of(ticks))
+    metrics = metrics_of(tally_of(ticks))
 
     assert len(ground_truth) > 100
     expected = {
@@ -110,7 +110,7 @@ def test_figures_are_those_of_all_futures_at_once(ticks, futures):
         "r_avg": r_avg,
         "r_min": r_min,
     }
-    assert {name: figures[name] for name in expected} == pytest.approx(expected)
+    assert {name: metrics[name] for name in expected} == pytest.approx(expected)
     np.testing.assert_allclose(reliability_of(tally_of(ticks)), reliability_curve(levels)[1])
 
 
@@ -126,7 +126,7 @@ def test_the_horizon_counts_every_known_step(ticks):
     assert horizon["futures"][0] > horizon["futures"][-1] > 0
 
 
-def test_groups_hold_every_future_once(ticks):
+def test_groups_contain_every_trajectory_once(ticks):
     tally = tally_of(ticks)
     n_futures = counts_of(tally)["futures"]
 
@@ -153,7 +153,7 @@ def test_sums_of_groups_are_those_of_their_rows():
 
     sums = sums_by_group(rows, group, 5)
 
-    for number in range(5):  # nobody is in 2 and 4
+    for number in range(5):  # groups 2 and 4 are empty
         np.testing.assert_allclose(sums[number], rows[group == number].sum(axis=0), atol=1e-12)
 
 
@@ -195,10 +195,10 @@ def test_a_tally_survives_json_without_loss(ticks):
         np.testing.assert_array_equal(again.sums[name], values)
 
 
-def test_figures_of_nothing_are_nan():
-    figures = metrics_of(Tally.empty([0.4, 0.8]))
+def test_metrics_of_an_empty_tally_are_nan():
+    metrics = metrics_of(Tally.empty([0.4, 0.8]))
 
-    assert all(np.isnan(value) for value in figures.values())
+    assert all(np.isnan(value) for value in metrics.values())
 
 
 class TestDistribution:
@@ -209,13 +209,13 @@ class TestDistribution:
 
         assert set(np.diff(chosen).tolist()) == {2 * S}
 
-    def test_no_more_moments_than_asked(self, ticks):
+    def test_there_are_no_more_moments_than_requested(self, ticks):
         chooser = MomentChooser(duration_s=0.001, n_moments=3)
 
         assert sum(chooser.chooses(tick) for tick in ticks) == 3
         assert not any(MomentChooser(12.0, 0).chooses(tick) for tick in ticks)
 
-    def test_figures_of_a_moment_are_deterministic_and_in_range(self, ticks):
+    def test_metrics_of_a_tick_are_deterministic_and_in_range(self, ticks):
         tick = ticks[len(ticks) // 3]
 
         first, second = (measure_distribution([tick], MODEL, STEPS, seed=0) for _ in range(2))
@@ -226,14 +226,14 @@ class TestDistribution:
         assert 0.0 < first["energy"] / first["positions"] < 3.0
 
     @pytest.mark.parametrize("model", [MODEL, ConstantVelocity()])
-    def test_moments_measured_together_are_the_sum_of_each(self, ticks, model):
+    def test_a_batch_of_ticks_gives_the_sum_of_each(self, ticks, model):
         chooser = MomentChooser(duration_s=12.0, n_moments=4)
         chosen = [tick for tick in ticks if chooser.chooses(tick)]
 
-        together = measure_distribution(chosen, model, STEPS, seed=0)
+        batch = measure_distribution(chosen, model, STEPS, seed=0)
 
         one_by_one = [measure_distribution([tick], model, STEPS, seed=0) for tick in chosen]
-        for name, sum_of_all in together.items():
+        for name, sum_of_all in batch.items():
             expected = sum(measures[name] for measures in one_by_one)
             assert sum_of_all == pytest.approx(expected, rel=1e-9), name
 
@@ -251,7 +251,7 @@ class TestDistribution:
 
 
 class _Gaussian(ConstantVelocity):
-    """Everybody stays within half a metre of where constant velocity leads."""
+    """Constant velocity with Gaussian noise of 0.5 m."""
 
     def predict(self, observed, *, n_samples=20, seed=0):
         plain = super().predict(observed, n_samples=n_samples, seed=seed)

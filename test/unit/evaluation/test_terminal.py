@@ -1,4 +1,4 @@
-"""What is shown while an evaluation runs, on a terminal and in a log."""
+"""Progress of an evaluation, on a terminal and in a log."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from social_implicit_ros.evaluation.terminal import progress_bar
 
 
 def shown(file: io.StringIO) -> str:
-    """What was drawn last."""
+    """Text of the last drawing."""
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", file.getvalue())
     return plain.rsplit("\r", 1)[-1].strip()
 
 
-def test_a_terminal_shows_the_share_done_and_nothing_remains() -> None:
+def test_a_terminal_shows_the_progress_and_clears_it_at_the_end() -> None:
     file = io.StringIO()
     with progress_bar(Console(file=file, force_terminal=True, width=100)) as progress:
         task = progress.add_task("hall", start=False)
@@ -54,7 +54,7 @@ def test_without_a_terminal_nothing_is_written() -> None:
     ]
 )
 def command(tmp_path: Path, request: pytest.FixtureRequest) -> list[str]:
-    """Arguments of `evaluate_bag`: one recording, or two side by side."""
+    """Arguments of `evaluate_bag`: one recording, or two in parallel."""
     bags = [
         str(write_bag(tmp_path / f"hall_{index}", people_messages(walkers(duration_s=9.0))))
         for index in range(request.param)
@@ -86,7 +86,7 @@ def test_a_terminal_gets_a_bar(command: list[str]) -> None:
             try:
                 piece = os.read(mine, 4096)
             except OSError:
-                # It closed its end.
+                # The process has closed its end.
                 break
             drawn += piece
         os.close(mine)
