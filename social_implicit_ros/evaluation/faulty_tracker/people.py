@@ -1,4 +1,4 @@
-"""Paths of people whose identity is known, for times in between two observations too."""
+"""Trajectories of people whose identity is known, interpolated between observations."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ class People:
     """N observations of P people.
 
     Attributes:
-        stamps_ns: (N,) ascending, integer nanoseconds.
-        people: (N,) the person of each, from 0 to P - 1; each person once at a stamp.
-        positions_m: (N, 2) metres, fixed frame.
-        max_gap_s: longest time between two observations over which a position is interpolated.
+        stamps_ns: (N,) ascending stamps, integer nanoseconds.
+        people: (N,) indices of the observed people, from 0 to P - 1; each at most once per stamp.
+        positions_m: (N, 2) positions in metres, fixed frame.
+        max_gap_s: longest gap between two observations over which positions are interpolated,
+            seconds.
     """
 
     stamps_ns: IntArray
@@ -34,7 +35,10 @@ class People:
             raise ValueError("People.stamps_ns descends, expected ascending stamps")
 
     def positions_at(self, people: IntArray, stamps_ns: IntArray) -> FloatArray:
-        """(A, T, 2) positions of (A,) people, negative for nobody, at (T,) ns; NaN if unknown."""
+        """(A, T, 2) positions in metres of (A,) people at (T,) stamps; NaN if unknown.
+
+        A negative person is nobody, whose positions are unknown.
+        """
         frames_ns, order, keys = self._index
         targets = people[:, None] * (len(frames_ns) + 1) + np.searchsorted(frames_ns, stamps_ns)
         after = np.searchsorted(keys, targets)
@@ -51,14 +55,14 @@ class People:
         return np.asarray(np.where(is_exact[..., None], high_m, low_m + share * (high_m - low_m)))
 
     def present_at(self, stamp_ns: int) -> tuple[IntArray, FloatArray]:
-        """The (A,) people whose position is known at a time, and (A, 2) where they are, metres."""
+        """(A,) people whose positions are known at a stamp, and their (A, 2) positions, metres."""
         everybody = np.arange(self.people.max(initial=-1) + 1)
         positions_m = self.positions_at(everybody, np.array([stamp_ns]))[:, 0]
         is_known = ~np.isnan(positions_m[:, 0])
         return everybody[is_known], positions_m[is_known]
 
     def at_rate(self, rate_hz: float) -> People:
-        """The same people, observed at this rate."""
+        """The same people with observations at a constant rate."""
         times_ns = np.arange(self.stamps_ns[0], self.stamps_ns[-1] + 1, round(NS_PER_S / rate_hz))
         seen = [self.present_at(stamp_ns) for stamp_ns in times_ns.tolist()]
         return People(
@@ -70,7 +74,7 @@ class People:
 
     @cached_property
     def _index(self) -> tuple[IntArray, IntArray, IntArray]:
-        """Stamps, each once; order by person, then time; person and stamp in that order."""
+        """(F,) distinct stamps; (N,) order by person, then time; (N,) sorted keys of both."""
         frames_ns, frames = np.unique(self.stamps_ns, return_inverse=True)
         keys = self.people * (len(frames_ns) + 1) + frames
         order = np.argsort(keys)

@@ -1,4 +1,4 @@
-"""Ground truth that is not the evaluated tracks' own, and whose track is whose."""
+"""An independent ground truth, and the assignment of evaluated tracks to its people."""
 
 from __future__ import annotations
 
@@ -35,26 +35,33 @@ from social_implicit_ros.tracks.identities.pairing import assigned
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import ROBOT_ID, FloatArray, IntArray, SkipReason, Tracks
 
-#: A prediction of a tracker's recording belongs to a person within this distance, metres.
+#: Largest distance between a person and their prediction in a tracker's recording, metres.
 GATE_M = 1.0
-#: The robot is located between two positions that are at most so far apart, seconds.
+#: Longest gap over which positions of the robot are interpolated, seconds.
 _ROBOT_GAP_S = 2.0
-#: Positions nearer to each other than this are one, metres.
+#: Distances that differ by less are equal, so that the id decides, metres.
 _TIE_M = 1e-6
-#: Speed of the robot where the recording has none, metres per second.
+#: Speed of the simulated robot, if the recording has no robot, metres per second.
 _PATROL_M_S = 0.5
 
 #: Stamp in nanoseconds, person, and x and y in metres.
 _Row = tuple[int, int, float, float]
-#: Tick, history and pose of the ground truth's frame in the history's coordinates -> (A,) the
-#: person of each agent of the window, before duplicates are sorted out, and (A,) what decides
-#: between several agents of one person: the lowest belongs to it.
+#: Tick, history and pose of the ground truth's frame in the history's coordinates -> (A,) person
+#: of each agent of the window, and (A,) costs. Several agents may have the same person: the one
+#: with the lowest cost is assigned to it.
 _Owners = Callable[[Tick, TrackHistory, RigidTransform], tuple[IntArray, FloatArray]]
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """The ground truth, what the predictor receives (to be read once), and whose track is whose."""
+    """An independent ground truth and the tracks to score against it.
+
+    Attributes:
+        people: the ground truth.
+        arrivals: messages that the predictor receives; can be iterated once.
+        notes: remarks for the report.
+        owners: candidates for the person of each agent.
+    """
 
     people: People
     arrivals: Iterator[Arrival]
@@ -67,10 +74,15 @@ class Reference:
         return int(self.people.stamps_ns[0]), int(self.people.stamps_ns[-1])
 
     def people_of(self, tick: Tick, history: TrackHistory, pose: RigidTransform) -> IntArray:
-        """(A,) the person of each agent of the window, at the tick and once; else `NOBODY`.
+        """(A,) person of each agent of the window, or `NOBODY`.
 
-        The pose is that of the ground truth's frame in the history's coordinates, which corrections
-        of the localisation do not move.
+        A person is present at the tick and assigned to one agent at most.
+
+        Args:
+            tick: the prediction.
+            history: history of the predictor.
+            pose: pose of the ground truth's frame in the history's coordinates, which corrections
+                of the localisation do not move.
         """
         people, cost = self.owners(tick, history, pose)
         present, _ = self.people.present_at(tick.stamp_ns)
@@ -87,7 +99,11 @@ class Reference:
 def with_simulated_tracker(
     source: TrackSource, faults: TrackerFaults, settings: PredictorConfig
 ) -> Reference:
-    """A simulated tracker sees the people of a recording; raises RecordingError without any."""
+    """The people of a recording are the ground truth, and a simulated tracker reports them.
+
+    Raises:
+        RecordingError: the recording is damaged or contains no people.
+    """
     left_out = LeftOut()
     people, robot = observed_people(source, settings, left_out)
     seen = people.at_rate(faults.rate) if faults.rate else people
@@ -99,7 +115,7 @@ def with_simulated_tracker(
         robot_m = robot.positions_at(np.zeros(1, np.int64), stamps_ns)[0] if robot else None
         if robot_m is None:
             robot_m = patrol_m(seen, stamps_ns)
-            note += "; it is on a robot that drives to and fro among them"
+            note += "; it is on a simulated robot that drives back and forth among them"
     tracks = simulate(seen, faults, robot_m)
     others = (entry for entry in arrivals_of(source) if not isinstance(entry, TracksArrival))
     arrivals = heapq.merge(
@@ -111,32 +127,37 @@ def with_simulated_tracker(
 def with_ground_truth(
     source: TrackSource, truth: TrackSource, settings: PredictorConfig, shift_s: float = 0.0
 ) -> Reference:
-    """A tracker's recording, and another one of the ground truth, of the same clock and frame.
+    """A tracker's recording, and a recording of the ground truth with the same clock and frame.
 
-    `shift_s` is added to the stamps of the ground truth, seconds.
+    Args:
+        source: recording of the tracker.
+        truth: recording of the ground truth.
+        settings: settings of the predictor.
+        shift_s: offset that is added to the stamps of the ground truth, seconds.
 
     Raises:
-        RecordingError: a recording is damaged, or they have no common time.
+        RecordingError: a recording is damaged, or they do not overlap in time.
     """
     left_out = LeftOut()
     people, _ = observed_people(truth, settings, left_out)
     people = replace(people, stamps_ns=people.stamps_ns + round(shift_s * NS_PER_S))
     after_s = (int(people.stamps_ns[0]) - source.start_ns) / NS_PER_S
     if people.stamps_ns[-1] < source.start_ns or people.stamps_ns[0] > source.end_ns:
+        order = "after" if after_s > 0.0 else "before"
         raise RecordingError(
-            f"{truth.path} and {source.path} have no common time, their starts are {after_s:g} s "
-            "apart: the ground truth must have the stamps of the same clock, or give "
+            f"{truth.path} and {source.path} do not overlap in time: the ground truth starts "
+            f"{abs(after_s):g} s {order} the tracks; use one with stamps of the same clock, or set "
             "--ground-truth-shift"
         )
-    note = f"the ground truth is that of {truth.path}"
+    note = f"the ground truth is {truth.path}"
     if shift_s:
-        note += f", its stamps shifted by {shift_s:g} s"
+        note += f", with stamps shifted by {shift_s:g} s"
     notes = (f"{truth.path}: {text}" for text in (*truth.remarks, *left_out.notes()))
     return Reference(people, arrivals_of(source), (note, *notes), _owners_by_position(people))
 
 
 def patrol_m(people: People, stamps_ns: IntArray) -> FloatArray:
-    """(M, 2) positions in metres of a robot that drives to and fro in the midst of people."""
+    """(M, 2) positions in metres of a robot that drives back and forth among the people."""
     start_m, end_m = np.quantile(people.positions_m, [0.25, 0.75], axis=0)
     length_m = max(float(np.hypot(*(end_m - start_m))), 1e-3)
     driven_m = (stamps_ns - stamps_ns[0]) * 1e-9 * _PATROL_M_S
@@ -145,15 +166,9 @@ def patrol_m(people: People, stamps_ns: IntArray) -> FloatArray:
 
 
 def _owners_by_observation(tracks: SimulatedTracks) -> _Owners:
-    """By the newest observation of an agent, whatever the predictor calls it."""
+    """Assigns each agent to the person of its newest observation, whatever its present id is."""
     ids = tracks.ids.astype(str)
-    rows_of = dict(
-        zip(
-            tracks.stamps_ns.tolist(),
-            tracks.rows,
-            strict=True,
-        )
-    )
+    rows_of = dict(zip(tracks.stamps_ns.tolist(), tracks.rows, strict=True))
 
     def owners(
         tick: Tick, history: TrackHistory, pose: RigidTransform
@@ -166,7 +181,7 @@ def _owners_by_observation(tracks: SimulatedTracks) -> _Owners:
                 continue
             seen_m = pose.of_ground(tracks.positions_m[rows])
             distance_m = np.abs(seen_m - newest.positions_m[agent]).sum(axis=1)
-            # Two people in one place have ids of their own.
+            # Of people at the same position, the one with the agent's id.
             distance_m += _TIE_M * (ids[rows] != tick.window.ids[agent])
             if len(distance_m):
                 people[agent] = tracks.people[rows][np.argmin(distance_m)]
@@ -176,7 +191,7 @@ def _owners_by_observation(tracks: SimulatedTracks) -> _Owners:
 
 
 def _owners_by_position(people: People) -> _Owners:
-    """By assigning agents to people, one to one, where they are at the tick."""
+    """Assigns agents to people, one to one, by their positions at the tick."""
 
     def owners(
         tick: Tick, history: TrackHistory, pose: RigidTransform
@@ -218,13 +233,13 @@ def observed_people(
                 left_out.skip(SkipReason.NOT_FINITE if agent else SkipReason.EMPTY_ID)
     if not rows:
         why = "".join(f"; {note}" for note in left_out.notes())
-        raise RecordingError(f"{source.path} contains nobody, so it is no ground truth{why}")
+        raise RecordingError(f"{source.path} contains no people to be the ground truth{why}")
     gap_s = source.longest_gap_s(settings.pipeline.track_timeout_s)
     return _people(rows, gap_s), _people(robot, _ROBOT_GAP_S) if robot else None
 
 
 def _people(rows: list[_Row], max_gap_s: float) -> People:
-    """In order of time, each person once at a stamp."""
+    """Sorts rows by time and keeps one position per person and stamp."""
     stamps_ns, people, x, y = map(np.array, zip(*rows, strict=True))
     order = np.lexsort((people, stamps_ns))
     is_new = np.diff(stamps_ns[order]) | np.diff(people[order])

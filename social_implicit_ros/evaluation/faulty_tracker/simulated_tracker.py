@@ -1,7 +1,7 @@
-"""A simulated tracker: observed people in, tracks with the faults of real trackers out.
+"""A simulated tracker: converts observed people into tracks with the faults of real trackers.
 
-Everything is drawn from one seed, each fault from a stream of its own: switching one fault on does
-not change the others. Nothing here reads files or asks a clock.
+Each fault has its own random generator, and all are derived from one seed: enabling one fault does
+not change the others. Nothing here reads files or a clock.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from social_implicit_ros.types import BoolArray, FloatArray, IntArray, require_s
 
 #: The person of a false track.
 NOBODY = -1
-#: A false track appears at most this far from somebody, in each component, metres.
+#: Largest distance between a false track and the person near whom it appears, per axis, metres.
 _GHOST_DISTANCE_M = 3.0
-#: A robot's heading is known again after this way, metres.
+#: Distance after which the heading of a robot is updated, metres.
 _MOVED_M = 0.1
 
 
@@ -32,9 +32,9 @@ class SimulatedTracks:
         stamps_ns: (M,) stamps of the messages, ascending, integer nanoseconds. A message
             may be empty.
         arrivals_ns: (M,) times of their arrival, ascending.
-        messages: (N,) the message of each entry, ascending.
-        ids: (N,) track of each entry.
-        people: (N,) its person; `NOBODY` for a false track.
+        messages: (N,) index of the message of each entry, ascending.
+        ids: (N,) track id of each entry.
+        people: (N,) person of each entry; `NOBODY` for a false track.
         positions_m: (N, 2) reported positions, metres.
     """
 
@@ -64,8 +64,8 @@ def simulate(
     """Tracks people as a tracker with these faults does.
 
     Args:
-        people: the ground truth; with `faults.rate`, at the times of the messages already.
-        faults: of the tracker.
+        people: the ground truth, at the stamps of the messages (`faults.rate` is not applied).
+        faults: faults of the tracker.
         robot_m: (M, 2) positions of the robot at each of the M stamps of `people`, metres; needed
             if `faults.needs_robot`.
 
@@ -76,10 +76,10 @@ def simulate(
 
 
 class _Tracker:
-    """A tracker with faults, and the people before it: N observations in M messages.
+    """A tracker with faults that receives N observations of people in M messages.
 
-    What is drawn comes from a generator of its own for each fault, in the order of people and then
-    of time, or in that of messages.
+    Each fault has its own random generator. Numbers are drawn in order of person, then time, or in
+    order of messages.
     """
 
     def __init__(self, people: People, faults: TrackerFaults, robot_m: FloatArray | None) -> None:
@@ -87,36 +87,36 @@ class _Tracker:
             raise ValueError("occlusion, range and fov need the positions of the robot")
         self._people, self._faults, self._robot_m = people, faults, robot_m
         seeds = np.random.SeedSequence(faults.seed).spawn(7)
-        self._draws = [np.random.default_rng(seed) for seed in seeds]
+        self._generators = [np.random.default_rng(seed) for seed in seeds]
         self._stamps_ns, self._messages = np.unique(people.stamps_ns, return_inverse=True)
-        # By person, then by time; in that order, seconds since the person's observation before.
-        self._of_person = np.lexsort((people.stamps_ns, people.people))
-        persons = people.people[self._of_person]
+        # Order by person, then time. In that order: seconds since the person's last observation.
+        self._by_person = np.lexsort((people.stamps_ns, people.people))
+        persons = people.people[self._by_person]
         self._elapsed_s = np.full(len(persons), np.inf)
         is_next = persons[1:] == persons[:-1]
-        steps_ns = np.diff(people.stamps_ns[self._of_person])
+        steps_ns = np.diff(people.stamps_ns[self._by_person])
         self._elapsed_s[1:][is_next] = steps_ns[is_next] / NS_PER_S
 
     def tracks(self) -> SimulatedTracks:
-        """The output."""
+        """Simulates all messages."""
         people, faults = self._people, self._faults
-        miss, cut, swap, white, drift, ghost, late = self._draws
-        is_seen = ~self._missed(miss)
+        misses, cuts, swaps, noise, drift, ghosts, jitter = self._generators
+        is_seen = ~self._missed(misses)
         if faults.needs_robot:
             is_seen &= self._in_view()
-        ids, is_lost = self._ids(is_seen, cut)
+        ids, is_lost = self._ids(is_seen, cuts)
         is_seen &= ~is_lost
         if faults.swaps:
-            ids = self._swapped(ids, is_seen, swap)
-        positions_m = people.positions_m + faults.noise * white.standard_normal((len(ids), 2))
+            ids = self._swapped(ids, is_seen, swaps)
+        positions_m = people.positions_m + faults.noise * noise.standard_normal((len(ids), 2))
         positions_m += faults.drift * self._drift(drift)
-        false_in, false_ids, false_m = self._false_tracks(ghost)
+        false_in, false_ids, false_m = self._false_tracks(ghosts)
         in_messages = np.concatenate([self._messages[is_seen], false_in])
         order = np.argsort(in_messages, kind="stable")
         positions_m = np.concatenate([positions_m[is_seen], false_m])[order]
         if faults.quantum:
             positions_m = np.round(positions_m / faults.quantum) * faults.quantum
-        delays_s = faults.latency + faults.jitter * late.random(len(self._stamps_ns))
+        delays_s = faults.latency + faults.jitter * jitter.random(len(self._stamps_ns))
         arrivals_ns = self._stamps_ns + np.round(delays_s * NS_PER_S).astype(np.int64)
         return SimulatedTracks(
             self._stamps_ns,
@@ -128,16 +128,16 @@ class _Tracker:
         )
 
     def _missed(self, generator: np.random.Generator) -> BoolArray:
-        """(N,) observations that are missing, in bursts: a Markov chain of each person."""
+        """(N,) whether an observation is missing; a Markov chain per person causes bursts."""
         share, burst_s = self._faults.misses, self._faults.burst
-        draws = generator.random(len(self._of_person))
+        draws = generator.random(len(self._by_person))
         decay = np.zeros(len(draws))
         if burst_s:
             decay = np.exp(-self._elapsed_s / (burst_s * (1.0 - share)))
         is_missed = np.zeros(len(draws), dtype=bool)
         before = 0.0
         for at, weight, draw in zip(
-            self._of_person.tolist(), decay.tolist(), draws.tolist(), strict=True
+            self._by_person.tolist(), decay.tolist(), draws.tolist(), strict=True
         ):
             before = float(draw < share + (before - share) * weight)
             is_missed[at] = before
@@ -149,7 +149,7 @@ class _Tracker:
         kicks = generator.standard_normal((len(decay), 2)) * np.sqrt(1.0 - decay**2)[:, None]
         noise = np.zeros_like(kicks)
         before = np.zeros(2)
-        for at, weight, kick in zip(self._of_person.tolist(), decay.tolist(), kicks, strict=True):
+        for at, weight, kick in zip(self._by_person.tolist(), decay.tolist(), kicks, strict=True):
             before = weight * before + kick
             noise[at] = before
         return noise
@@ -157,9 +157,9 @@ class _Tracker:
     def _ids(
         self, is_seen: BoolArray, generator: np.random.Generator
     ) -> tuple[IntArray, BoolArray]:
-        """Numbers the tracks: every person's first, and a new one after each cut or long absence.
+        """Assigns track ids. A person gets a new one after each cut and each long absence.
 
-        Returns (N,) ids from 0, and (N,) observations that are lost in a gap.
+        Returns (N,) ids from 0, and (N,) whether an observation is lost in the gap of a cut.
         """
         people, faults = self._people, self._faults
         ids, is_lost = np.zeros(len(is_seen), dtype=np.int64), np.zeros(len(is_seen), dtype=bool)
@@ -168,7 +168,7 @@ class _Tracker:
         )
         track, person = -1, NOBODY
         since_ns = seen_ns = lost_until_ns = 0
-        for at in self._of_person.tolist():
+        for at in self._by_person.tolist():
             stamp_ns = int(people.stamps_ns[at])
             if people.people[at] != person:
                 person, track = int(people.people[at]), track + 1
@@ -186,16 +186,17 @@ class _Tracker:
     def _swapped(
         self, ids: IntArray, is_seen: BoolArray, generator: np.random.Generator
     ) -> IntArray:
-        """(N,) ids after exchanges between people who are seen near each other."""
+        """(N,) ids after swaps between people who are observed near each other."""
         people, faults = self._people, self._faults
         swapped = ids.copy()
         label_of: dict[int, int] = {}
         elapsed_s = np.diff(self._stamps_ns, prepend=self._stamps_ns[:1]) / NS_PER_S
-        for rows, share in zip(self._rows(), -np.expm1(-faults.swap_rate * elapsed_s), strict=True):
+        probabilities = -np.expm1(-faults.swap_rate * elapsed_s)
+        for rows, probability in zip(self._rows(), probabilities, strict=True):
             seen = rows[is_seen[rows]]
             if len(seen) > 1:
                 for pair in sorted(cKDTree(people.positions_m[seen]).query_pairs(faults.swaps)):
-                    if generator.random() < share:
+                    if generator.random() < probability:
                         one, other = (int(ids[seen[row]]) for row in pair)
                         labels = label_of.get(one, one), label_of.get(other, other)
                         label_of[other], label_of[one] = labels
@@ -204,7 +205,7 @@ class _Tracker:
         return swapped
 
     def _in_view(self) -> BoolArray:
-        """(N,) observations that the robot sees."""
+        """(N,) whether the person is in the robot's view."""
         assert self._robot_m is not None
         positions_m = self._people.positions_m
         seen = [
@@ -218,9 +219,9 @@ class _Tracker:
     def _false_tracks(
         self, generator: np.random.Generator
     ) -> tuple[IntArray, IntArray, FloatArray]:
-        """Tracks of nobody: each stands near where somebody is when it appears.
+        """False tracks: each stands still, near the position of a person when it appears.
 
-        Returns of each of their entries the message (G,), the track (G,) from 0, and (G, 2) metres.
+        Returns (G,) message and (G,) track (from 0) of each entry, and (G, 2) positions, metres.
         """
         people, faults, stamps_ns = self._people, self._faults, self._stamps_ns
         duration_s = float(np.ptp(stamps_ns)) / NS_PER_S if len(stamps_ns) else 0.0
@@ -237,7 +238,7 @@ class _Tracker:
         return in_messages, tracks, positions
 
     def _rows(self) -> list[IntArray]:
-        """The observations of each message."""
+        """Indices of the observations in each message."""
         first = np.searchsorted(self._messages, np.arange(1, len(self._stamps_ns)))
         return np.split(np.arange(len(self._messages)), first)
 
@@ -245,13 +246,13 @@ class _Tracker:
 def is_in_view(
     positions_m: FloatArray, robot_m: FloatArray, heading_rad: float, faults: TrackerFaults
 ) -> BoolArray:
-    """(A,) people whom a robot sees at one time.
+    """(A,) whether a robot sees each person at one time.
 
     Args:
-        positions_m: (A, 2) of people, metres.
-        robot_m: (2,) of the robot.
-        heading_rad: of the robot.
-        faults: `range`, `fov` and `occlusion`.
+        positions_m: (A, 2) positions of people, metres.
+        robot_m: (2,) position of the robot, metres.
+        heading_rad: heading of the robot, radians.
+        faults: only `range`, `fov` and `occlusion` are used.
     """
     relative_m = positions_m - robot_m
     distance_m = np.hypot(*relative_m.T)
@@ -262,7 +263,7 @@ def is_in_view(
         angle_rad = np.arctan2(relative_m[:, 1], relative_m[:, 0]) - heading_rad
         is_visible &= np.cos(angle_rad) >= np.cos(np.radians(faults.fov) / 2.0)
     if faults.occlusion:
-        # Rows hide columns: distance of each person from the line of sight to each other one.
+        # Row i, column j: position of person i relative to the line of sight to person j.
         sight = relative_m / np.maximum(distance_m, 1e-9)[:, None]
         along_m = relative_m @ sight.T
         beside_m = np.abs(
@@ -274,7 +275,7 @@ def is_in_view(
 
 
 def headings_rad(robot_m: FloatArray) -> FloatArray:
-    """(M,) directions in which a robot moves, from its (M, 2) positions; kept while it stands."""
+    """(M,) directions of travel of a robot from its (M, 2) positions; constant while it stands."""
     heading = np.full(len(robot_m), np.nan)
     anchor, known = 0, np.nan
     for at, step_m in enumerate(robot_m):

@@ -1,4 +1,4 @@
-"""The faults of a simulated tracker, and how users write them; `simulated_tracker` applies them."""
+"""The faults of a simulated tracker, and their parser; `simulated_tracker` applies them."""
 
 from __future__ import annotations
 
@@ -23,33 +23,37 @@ class TrackerFaults(Settings):
         "mean duration of a burst of misses, seconds; 0 for independent misses",
         within=(0.0, 1000.0),
     )
-    cuts: float = row(0.0, "seconds from one new id of a person to the next", within=(0.0, 1e6))
+    cuts: float = row(0.0, "time between two new ids of a person, seconds", within=(0.0, 1e6))
     gap: float = row(
-        0.0, "seconds without the person before each new id of cuts", within=(0.0, 1000.0)
+        0.0, "time without observations before each new id of cuts, seconds", within=(0.0, 1000.0)
     )
     forget: float = row(
-        0.0, "a person gets a new id after this time unseen, seconds", within=(0.0, 1e6)
+        0.0,
+        "time without observations after which a person gets a new id, seconds; 0 for never",
+        within=(0.0, 1e6),
     )
     swaps: float = row(
-        0.0, "distance below which two people may exchange ids, metres", within=(0.0, 100.0)
+        0.0, "distance below which ids of two people may be swapped, metres", within=(0.0, 100.0)
     )
     swap_rate: float = row(
-        0.25, "exchanges of ids per second of such nearness", within=(0.0, 100.0)
+        0.25, "swaps per second of two people within that distance", within=(0.0, 100.0)
     )
     ghosts: float = row(0.0, "false tracks per minute", within=(0.0, 6000.0))
     ghost_s: float = row(1.0, "mean lifetime of false tracks, seconds", within=(0.01, 1e3))
     latency: float = row(
-        0.0, "seconds from the stamp of a message to its arrival", within=(0.0, 10.0)
+        0.0, "time from the stamp of a message to its arrival, seconds", within=(0.0, 10.0)
     )
-    jitter: float = row(0.0, "additional latency, up to, seconds", within=(0.0, 10.0))
+    jitter: float = row(0.0, "maximum random additional latency, seconds", within=(0.0, 10.0))
     rate: float = row(0.0, "messages per second; 0 for those of the recording", within=(0.0, 100.0))
-    quantum: float = row(0.0, "positions are rounded to this, metres", within=(0.0, 10.0))
+    quantum: float = row(0.0, "resolution of positions, metres", within=(0.0, 10.0))
     occlusion: float = row(
-        0.0, "radius of people, who hide others from the robot, metres", within=(0.0, 5.0)
+        0.0,
+        "radius of people, metres: nearer people hide farther ones from the robot",
+        within=(0.0, 5.0),
     )
-    range: float = row(0.0, "largest distance from the robot, metres", within=(0.0, 1e6))
+    range: float = row(0.0, "range of the robot's sensor, metres", within=(0.0, 1e6))
     fov: float = row(0.0, "field of view around the robot's heading, degrees", within=(0.0, 360.0))
-    seed: int = row(0, "of the random numbers", within=(0, 2**31 - 1))
+    seed: int = row(0, "seed of the random numbers", within=(0, 2**31 - 1))
 
     @property
     def needs_robot(self) -> bool:
@@ -57,7 +61,7 @@ class TrackerFaults(Settings):
         return bool(self.occlusion or self.range or self.fov)
 
     def __str__(self) -> str:
-        """As `parse_faults` reads it."""
+        """Text that `parse_faults` parses to the same faults."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         given = [
             f"{f.name}={values[f.name]:g}" for f in fields(self) if values[f.name] != f.default
@@ -65,7 +69,7 @@ class TrackerFaults(Settings):
         return ",".join(given) or "none"
 
 
-#: Faults by name: none, and those of a tracker on a robot among people.
+#: Faults by name: none, and those of a tracker on a robot among people ("robot").
 PRESETS = {
     "none": TrackerFaults(),
     "robot": TrackerFaults(
@@ -89,13 +93,13 @@ PRESETS = {
 
 
 def parse_faults(text: str) -> TrackerFaults:
-    """Reads faults as users write them: a preset, or `name=value`, separated by commas.
+    """Parses faults: a preset, `name=value` separated by commas, or both.
 
     Args:
-        text: such as `robot`, `cuts=5,noise=0.05,seed=1` or `robot,rate=10`.
+        text: for example `robot`, `cuts=5,noise=0.05,seed=1` or `robot,rate=10`.
 
     Raises:
-        ParameterError: an unknown name or an invalid value; it says which are valid.
+        ParameterError: a name is unknown or a value invalid; the message names the valid ones.
     """
     faults = PRESETS["none"]
     names = [entry.name for entry in fields(TrackerFaults)]
@@ -109,8 +113,8 @@ def parse_faults(text: str) -> TrackerFaults:
         elif name not in names:
             hint = did_you_mean(name, (*names, *PRESETS))
             raise ParameterError(
-                f"{text!r}: no tracker fault {name!r}{hint}; write NAME=VALUE,... with names of "
-                f"{', '.join(names)}, or first one of {', '.join(PRESETS)}"
+                f"{text!r}: no tracker fault {name!r}{hint}; write NAME=VALUE,... with the names "
+                f"{', '.join(names)}, optionally after one of {', '.join(PRESETS)}"
             )
         elif name in given:
             raise ParameterError(f"{text!r}: {name} is given twice; remove one")

@@ -26,7 +26,7 @@ S = 1_000_000_000
 def crowd(
     *, n_people: int = 5, duration_s: float = 60.0, rate_hz: float = 10.0, apart_m: float = 3.0
 ) -> People:
-    """People who walk side by side."""
+    """People who walk abreast."""
     n_stamps = round(duration_s * rate_hz) + 1
     stamps_ns = 10 * S + np.round(np.arange(n_stamps) / rate_hz * S).astype(np.int64)
     x = (stamps_ns - stamps_ns[0]) / S
@@ -50,7 +50,7 @@ def tracked(people: People | None = None, **faults: float) -> SimulatedTracks:
 
 
 def ids_of(tracks: SimulatedTracks, person: int) -> list[int]:
-    """Ids of a person, one after the other."""
+    """Successive ids of a person."""
     ids = tracks.ids[tracks.people == person]
     return ids[np.flatnonzero(np.diff(ids, prepend=-1))].tolist()
 
@@ -76,7 +76,7 @@ def test_without_faults_the_tracks_are_the_people():
     assert len(np.unique(tracks.ids)) == 5
 
 
-def test_the_seed_decides():
+def test_the_same_seed_gives_the_same_tracks():
     faults = "robot,occlusion=0,range=0"
     first, again, other = (
         simulate(crowd(), parse_faults(f"{faults},seed={seed}")) for seed in (1, 1, 2)
@@ -93,7 +93,7 @@ def test_one_fault_does_not_change_another():
     np.testing.assert_array_equal(alone.people, together.people)
 
 
-def test_white_noise_has_its_deviation_and_no_memory():
+def test_white_noise_has_its_standard_deviation_and_no_correlation():
     people = crowd()
     noise_m = tracked(people, noise=0.05).positions_m - people.positions_m
 
@@ -101,7 +101,7 @@ def test_white_noise_has_its_deviation_and_no_memory():
     assert abs(np.corrcoef(noise_m[:-5, 0], noise_m[5:, 0])[0, 1]) < 0.1
 
 
-def test_drift_has_its_deviation_and_its_memory():
+def test_drift_has_its_standard_deviation_and_correlation_time():
     people = crowd(n_people=40)
     drift_m = tracked(people, drift=0.2, drift_s=2.0).positions_m - people.positions_m
 
@@ -109,7 +109,7 @@ def test_drift_has_its_deviation_and_its_memory():
     at_once = drift_m.reshape(-1, 40, 2)
     later = (at_once[20:] * at_once[:-20]).mean() / at_once.var()  # 2 s later
     assert later == pytest.approx(np.exp(-1.0), abs=0.1)
-    assert abs(np.corrcoef(at_once[:, 0, 0], at_once[:, 1, 0])[0, 1]) < 0.5  # each their own
+    assert abs(np.corrcoef(at_once[:, 0, 0], at_once[:, 1, 0])[0, 1]) < 0.5  # independent
 
 
 @pytest.mark.parametrize(("burst_s", "messages"), [(0.0, 1.25), (1.0, 10.0)])
@@ -123,7 +123,7 @@ def test_misses_have_their_share_and_come_in_bursts(burst_s, messages):
     assert [len(ids_of(tracks, person)) for person in range(20)] == [1] * 20
 
 
-def test_cuts_give_a_new_id_after_the_same_time_each():
+def test_cuts_give_a_person_new_ids_at_a_constant_period():
     tracks = tracked(cuts=5.0)
 
     for person in range(5):
@@ -135,13 +135,13 @@ def test_cuts_give_a_new_id_after_the_same_time_each():
     assert len({int(np.argmax(np.diff(tracks.ids[tracks.people == p]) != 0)) for p in range(5)}) > 1
 
 
-def test_nobody_is_seen_in_the_gap_of_a_cut():
+def test_a_person_is_not_observed_in_the_gap_of_a_cut():
     tracks = tracked(cuts=5.0, gap=0.5)
 
     assert set(absences(tracks, 0)) == {5}
 
 
-def test_who_was_not_seen_for_long_gets_a_new_id():
+def test_a_person_who_was_not_observed_for_long_gets_a_new_id():
     remembered = tracked(misses=0.5, burst=1.0)
     forgotten = tracked(misses=0.5, burst=1.0, forget=1.0)
 
@@ -160,7 +160,7 @@ def test_near_people_swap_ids_and_far_ones_do_not():
     assert (swapped.ids[::2] != swapped.ids[1::2]).all()
 
 
-def test_false_tracks_are_nobody_and_short():
+def test_false_tracks_have_no_person_and_are_short():
     tracks = tracked(ghosts=60.0, ghost_s=0.5)
 
     false = tracks.people == NOBODY
@@ -203,7 +203,7 @@ def test_people_behind_others_are_hidden():
     assert seen.tolist() == [True, False, True, True]
 
 
-def test_range_and_field_of_view_limit_what_is_seen():
+def test_range_and_field_of_view_limit_who_is_seen():
     people_m = np.array([[3.0, 0.0], [0.0, 3.0], [-3.0, 0.1], [9.0, 0.0]])
 
     near = is_in_view(people_m, np.zeros(2), 0.0, TrackerFaults(range=5.0))
@@ -213,7 +213,7 @@ def test_range_and_field_of_view_limit_what_is_seen():
     assert ahead.tolist() == [False, False, True, False]
 
 
-def test_a_robot_looks_where_it_drives():
+def test_the_heading_of_a_robot_is_its_direction_of_travel():
     path_m = np.array([[0.0, 0.0], [0.0, 1.0], [0.0, 1.01], [-1.0, 1.01]])
 
     np.testing.assert_allclose(
@@ -221,7 +221,7 @@ def test_a_robot_looks_where_it_drives():
     )
 
 
-def test_what_depends_on_the_robot_needs_its_path():
+def test_the_range_is_measured_from_the_robot():
     people = crowd(n_people=3, apart_m=10.0)
     beside_m = np.stack([np.arange(601) / 10.0, np.zeros(601)], axis=1)
 
@@ -243,7 +243,7 @@ def test_a_position_is_known_between_two_observations_only():
     assert np.isnan(at[1]).all()
 
 
-def test_users_write_presets_and_values():
+def test_presets_and_values_are_parsed():
     assert parse_faults("none") == TrackerFaults()
     assert parse_faults("cuts=5, noise=0.05,seed=3") == TrackerFaults(cuts=5.0, noise=0.05, seed=3)
     assert parse_faults("robot,rate=5").rate == 5.0
@@ -267,7 +267,7 @@ def test_users_write_presets_and_values():
         ("noise", "noise is '', expected a number"),
     ],
 )
-def test_a_mistake_is_named_with_its_remedy(text, expected):
+def test_an_invalid_fault_is_refused_with_a_fix(text, expected):
     with pytest.raises(ParameterError) as error:
         parse_faults(text)
     assert expected in str(error.value)

@@ -1,4 +1,4 @@
-"""Sums about a tracker with faults add up, and say what they are sums of."""
+"""Metrics against an independent ground truth, from sums over recordings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def tally_of(**known: float) -> Tally:
     return tally
 
 
-def test_two_recordings_weigh_as_much_as_their_people():
+def test_recordings_are_weighted_by_their_numbers_of_people():
     busy = tally_of(person_ticks=90, people=9, matched=90, predicted=99, id_changes=9)
     quiet = tally_of(person_ticks=10, people=1, matched=0, predicted=1, id_changes=1)
 
@@ -32,7 +32,7 @@ def test_two_recordings_weigh_as_much_as_their_people():
     assert metrics["id_changes"] == pytest.approx(1.0)
 
 
-def test_what_was_never_seen_is_unknown():
+def test_metrics_without_data_are_nan():
     metrics = tracker_metrics(tally_of())
 
     for name in ("predicted", "mean_ade", "median_fde", "coverage_95", "end_change_m"):
