@@ -1,1 +1,1 @@
-"""A robot in closed loop among recorded people: what a prediction is worth to a planner."""
+"""A robot in closed loop among recorded people: measures the benefit of a prediction."""

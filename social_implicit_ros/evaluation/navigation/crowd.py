@@ -1,4 +1,4 @@
-"""A recording as a robot meets it: where people are, and what each predictor believes."""
+"""A recording for a simulated robot: positions of people, and predictions of each predictor."""
 
 from __future__ import annotations
 
@@ -33,29 +33,29 @@ from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, IntArray, Prediction
 from social_implicit_ros.uncertainty.ellipses import confidence_to_sigmas, joined_scales, radius_at
 
-#: Positions of people for the contacts, in each period of the control.
+#: Number of positions per control period at which contacts are checked.
 SUBSTEPS = 4
-#: For so long after their first observation people cannot be hit, seconds: they appear at the edge
-#: of the recorded area, also beside a robot.
+#: Time after a person's first observation in which collisions do not count, seconds: people appear
+#: at the edge of the recorded area, possibly beside the robot.
 NEW_S = 1.2
 #: Predictors that need no model file.
 STANDING, VELOCITY, KALMAN, ORACLE = "nobody moves", "constant velocity", "Kalman filter", "oracle"
-#: Modes of a person.
+#: Number of modes per person.
 N_MODES = 5
 
 
 @dataclass(frozen=True, eq=False)
 class Belief:
-    """Predictions of one predictor at all ticks; N of a person at a tick, P modes, T steps.
+    """All N predictions of one predictor, each of one person at one tick; P modes, T steps.
 
     Attributes:
-        rows: (F, A) the predictions of each tick; -1 for none.
+        rows: (F, A) rows of the predictions at each tick; -1 for none.
         present_m: (N, 2) positions at the tick, metres.
         mean_m: (N, P, T, 2) predicted positions, metres.
         weights: (N, P) probability of each mode.
-        covariance_m2: (N, T, 2, 2) square metres; zero without uncertainty.
-        radius_scales: (N, T, L) as of a `Prediction`; None for Gaussians.
-        has_regions: the covariance means something.
+        covariance_m2: (N, T, 2, 2) covariances, square metres; zero without uncertainty.
+        radius_scales: (N, T, L) as in `Prediction`; None for Gaussians.
+        has_regions: whether the predictions have an uncertainty.
     """
 
     rows: IntArray
@@ -82,22 +82,22 @@ class Belief:
         return (self.radius_at(confidence) / confidence_to_sigmas(confidence)) ** 2
 
     def without_regions(self) -> Belief:
-        """The mean alone."""
+        """The same mean trajectories without uncertainty."""
         nothing = np.zeros_like(self.covariance_m2)
         return replace(self, covariance_m2=nothing, radius_scales=None, has_regions=False)
 
     def standing(self) -> Belief:
-        """Nobody moves."""
+        """Predictions that nobody moves."""
         mean_m = np.broadcast_to(self.present_m[:, None, None], self.mean_m[:, :1].shape)
         return replace(self.without_regions(), mean_m=mean_m, weights=self.weights[:, :1])
 
 
-#: Predictor, as tables name it -> its model, and the kind of its `Belief`; of the models by name.
+#: Name of a predictor in tables -> name of its model, and the kind of its `Belief`.
 Predictors = Mapping[str, tuple[str, str]]
 
 
 def predictors_of(models: Iterable[str]) -> Predictors:
-    """The predictors that are compared, in the order of tables, but for the oracle."""
+    """The predictors that are compared, in the order of tables, without the oracle."""
     found = {
         STANDING: (VELOCITY, "standing"),
         VELOCITY: (VELOCITY, "mean"),
@@ -112,7 +112,7 @@ class BeliefBuilder:
     """Collects the forecasts of one model."""
 
     def __init__(self, *, has_modes: bool) -> None:
-        """`has_modes` also collects the modes."""
+        """With `has_modes`, the modes are collected, too."""
         self._has_modes = has_modes
         self._ticks: list[int] = []
         self._parts: list[tuple[FloatArray, Prediction]] = []
@@ -127,7 +127,7 @@ class BeliefBuilder:
         self._parts.append((forecast.present_m, without_samples(prediction)))
 
     def beliefs(self, n_ticks: int) -> dict[str, Belief]:
-        """By kind: `standing`, `mean`, `regions`, and `modes` if they are collected."""
+        """Beliefs by kind: `standing`, `mean`, `regions`, and `modes` if they are collected."""
         present_m = np.concatenate([part for part, _ in self._parts])
         predictions = [prediction for _, prediction in self._parts]
         regions = Belief(
@@ -148,26 +148,25 @@ class BeliefBuilder:
 
 
 def oracle(people: People, stamps_ns: Sequence[int]) -> Belief:
-    """The true future; beyond a person's last observation the last velocity."""
+    """The true future; people continue at constant velocity after their last observation."""
     steps_ns = np.round(np.arange(-2, N_STEPS + 1) * DT_S * NS_PER_S).astype(np.int64)
     ticks, paths = [], []
     for tick, stamp_ns in enumerate(stamps_ns):
         present, _ = people.present_at(stamp_ns)
         ticks += [tick] * len(present)
         paths.append(people.positions_at(present, stamp_ns + steps_ns))
-    path_m = _continued(np.concatenate(paths))
+    path_m = _extrapolated(np.concatenate(paths))
     n = len(path_m)
     covariance_m2 = np.zeros((n, N_STEPS, 2, 2))
     rows = rows_of(np.array(ticks, dtype=np.int64), len(stamps_ns))
     return Belief(rows, path_m[:, 2], path_m[:, None, 3:], np.ones((n, 1)), covariance_m2)
 
 
-def _continued(path_m: FloatArray) -> FloatArray:
-    """(N, S, 2) paths whose third position is known, without NaN from there on."""
+def _extrapolated(path_m: FloatArray) -> FloatArray:
+    """Replaces NaN after the third position of (N, S, 2) paths, which is known."""
     path_m = path_m.copy()
     path_m[:, 1] = np.where(np.isnan(path_m[:, 1]), path_m[:, 2], path_m[:, 1])
     for step in range(3, path_m.shape[1]):
-        # Over two steps, as annotations jump.
         ahead_m = 2.0 * path_m[:, step - 1] - path_m[:, step - 2]
         path_m[:, step] = np.where(np.isnan(path_m[:, step]), ahead_m, path_m[:, step])
     return path_m
@@ -184,16 +183,17 @@ def rows_of(ticks: IntArray, n_ticks: int) -> IntArray:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """What people who react to a robot are made from.
+    """Data from which people who react to a robot are simulated.
 
     Attributes:
-        people: the recorded ones.
-        known_ns: (P,) from when on each can be hit, integer nanoseconds; see `NEW_S`.
-        first_ns: stamp of the first tick.
-        period_ns: from tick to tick.
-        frame_id: of the positions.
+        people: the recorded people.
+        known_ns: (P,) times from which collisions with each person count, integer nanoseconds; see
+            `NEW_S`.
+        first_ns: stamp of the first tick, integer nanoseconds.
+        period_ns: time between two ticks, integer nanoseconds.
+        frame_id: frame of the positions.
         predictors: models and kinds of belief.
-        new_predictor: a predictor with an empty history, by the name of its model.
+        new_predictor: creates a predictor with an empty history for the name of a model.
     """
 
     people: People
@@ -207,14 +207,15 @@ class Scene:
 
 @dataclass(frozen=True, eq=False)
 class Crowd:
-    """People and beliefs on the ticks of a robot's control.
+    """Positions of people, and beliefs, at the F control ticks of a robot.
 
     Attributes:
-        present_m: (F * SUBSTEPS, A, 2) where people are, metres; NaN for none.
-        beliefs: by predictor, in the order of tables.
-        notes: remarks for the output, such as what of the recording is left out.
-        scene: for people who react; None for recorded people only.
-        name: of the recording, for errors.
+        period_s: time between two ticks, seconds.
+        present_m: (F * SUBSTEPS, A, 2) positions of people, metres; NaN for none.
+        beliefs: beliefs by predictor, in the order of tables.
+        notes: remarks for the output, such as which entries are left out.
+        scene: data of people who react; None for recorded people only.
+        name: name of the recording, for errors.
     """
 
     period_s: float
@@ -226,7 +227,7 @@ class Crowd:
 
     @property
     def n_ticks(self) -> int:
-        """Ticks of the recording."""
+        """Number of ticks of the recording."""
         return len(self.present_m) // SUBSTEPS
 
 
@@ -235,16 +236,16 @@ def crowd_of(
     request: Request,
     advance: Callable[[int, int], None] = lambda n_read, n_messages: None,
 ) -> Crowd:
-    """Reads a recording and predicts it once: recorded people do not see the robot.
+    """Reads a recording and predicts it once, as recorded people do not react to the robot.
 
     Args:
         source: the recording.
-        request: models, settings and the faults of a simulated tracker. The rate of ticks is that
-            of the robot's plans, the published steps are those of a plan.
-        advance: called with the number of messages read so far and that of all.
+        request: models, settings and the faults of a simulated tracker. The tick rate must be that
+            of the robot's plans, and the published steps those of a plan.
+        advance: called with the number of messages read so far and the total.
 
     Raises:
-        RecordingError: damaged, or nobody could be predicted.
+        RecordingError: the recording is damaged, or nobody could be predicted.
     """
     settings = request.settings
     reference = None
@@ -252,7 +253,8 @@ def crowd_of(
         reference = with_simulated_tracker(source, request.faults, settings)
         people = reference.people
     else:
-        people, _ = observed_people(source, settings, LeftOut())  # which the replay counts, too
+        # The replay counts what is left out.
+        people, _ = observed_people(source, settings, LeftOut())
     models: dict[str, TrajectoryModel] = {VELOCITY: load_model("constant_velocity")}
     models[KALMAN] = ConstantVelocityKalman()
     models.update({name: load_model(of_split(name, source.path)) for name in request.models})
@@ -266,13 +268,15 @@ def crowd_of(
         stamp_ns = ticks[VELOCITY].forecast.stamp_ns
         first_ns = stamp_ns if first_ns is None else first_ns
         tick, off_ns = divmod(stamp_ns - first_ns, period_ns)
-        if tick < n_ticks or off_ns:  # time jumped: what follows is another recording
+        if tick < n_ticks or off_ns:  # time jumped: the rest is not comparable
             continue
         n_ticks = tick + 1
         for name, builder in builders.items():
             builder.add(tick, ticks[name].forecast)
     if first_ns is None:
-        raise RecordingError(f"{source.path}: nobody could be predicted; evaluate_bag says why")
+        raise RecordingError(
+            f"{source.path}: nobody could be predicted; run evaluate_bag to see why"
+        )
     stamps_ns = first_ns + period_ns * np.arange(n_ticks)
     kinds = {name: builder.beliefs(n_ticks) for name, builder in builders.items()}
     beliefs = {name: kinds[model][kind] for name, (model, kind) in predictors.items()}
@@ -293,19 +297,21 @@ def crowd_of(
 
 
 def of_split(model: str, path: Path) -> str:
-    """The model of a recording, `{split}` being the split that holds it out; raises RecordingError
-    if none of the benchmark does.
+    """Replaces `{split}` in the name of a model by the benchmark split that holds a recording out.
+
+    Raises:
+        RecordingError: no split holds the recording out.
     """
     if "{split}" not in model:
         return model
     for split, names in LEAVE_ONE_OUT.items():
         if path.stem in (*names, f"seq_{split}"):
             return model.replace("{split}", split)
-    raise RecordingError(f"{path} is in no split of the benchmark: give --model without {{split}}")
+    raise RecordingError(f"{path} is in no split of the benchmark: use a --model without {{split}}")
 
 
 def _known_ns(people: People, start_ns: int) -> IntArray:
-    """(P,) from when on each can be hit; from the start on if already there."""
+    """(P,) times from which collisions with each person count; 0 for people there at the start."""
     _, first = np.unique(people.people, return_index=True)
     known_ns = people.stamps_ns[first] + round(NEW_S * NS_PER_S)
     known_ns[people.stamps_ns[first] <= start_ns] = 0
@@ -315,7 +321,7 @@ def _known_ns(people: People, start_ns: int) -> IntArray:
 def _positions(
     people: People, known_ns: IntArray, stamps_ns: IntArray, period_ns: int
 ) -> FloatArray:
-    """(F * SUBSTEPS, A, 2) metres; NaN for none. Who has just appeared is not there yet."""
+    """(F * SUBSTEPS, A, 2) positions of people whose collisions count, metres; NaN for none."""
     times_ns = stamps_ns[0] + np.arange(len(stamps_ns) * SUBSTEPS) * (period_ns // SUBSTEPS)
     present = []
     for stamp_ns in times_ns.tolist():

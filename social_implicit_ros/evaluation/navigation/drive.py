@@ -22,16 +22,17 @@ from social_implicit_ros.evaluation.navigation.robot import DT_S, GOAL_M, Robot
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray
 
-#: Slower than this, a robot away from its goal is frozen, m/s.
+#: Speed below which a robot counts as frozen before it reaches its goal, m/s.
 FROZEN_M_S = 0.05
-#: Nearer than this, surface to surface, is an intrusion into personal space, metres.
+#: Distance between surfaces below which a robot intrudes into personal space, metres.
 PERSONAL_M = 0.45
-#: An episode ends after this multiple of the straight line's time.
+#: Time limit of an episode, relative to the time of the straight line.
 PATIENCE = 4.0
 #: Longest straight line, metres; shorter where the people's area is small.
 DISTANCE_M = 8.0
-#: Nobody is nearer to the start than this beyond contact, metres, during the first seconds.
+#: Smallest distance between surfaces, metres, during the first seconds of an episode.
 _FREE_M, _FREE_S = 1.0, 1.2
+#: Number of draws per episode before the search is given up.
 _MAX_DRAWS = 1000
 
 
@@ -40,8 +41,8 @@ class Episodes:
     """E episodes of one part of a recording.
 
     Attributes:
-        ticks: (E,) tick of the start.
-        start_m, goal_m: (E, 2) metres.
+        ticks: (E,) tick of each start.
+        start_m, goal_m: (E, 2) positions, metres.
         n_ticks: longest duration, ticks.
     """
 
@@ -67,29 +68,29 @@ def draw_episodes(
 ) -> Episodes:
     """Draws episodes within a part of a recording.
 
-    The straight line meets the path of a person, at the time at which a robot on it gets there.
-    Start and goal lie where people walk, and the start is free.
+    The straight line from start to goal crosses a person's path at the time at which a robot on it
+    would arrive there. Start and goal are in the area of the people, and nobody is near the start.
 
     Args:
         crowd: the recording.
-        robot: its size and speed.
-        person_radius_m: metres.
-        n_episodes: E.
-        seed: the same seed gives the same episodes.
-        part: first and last share of the recording.
+        robot: size and speed of the robot.
+        person_radius_m: radius of a person, metres.
+        n_episodes: number of episodes E.
+        seed: seed of starts and goals; the same seed gives the same episodes.
+        part: begin and end of the part, as shares of the recording.
 
     Raises:
-        RecordingError: the part is too short, or has no free start.
+        RecordingError: the part is too short, or too few free starts are found.
     """
     generator = np.random.default_rng(seed)
     known_m = crowd.present_m[np.isfinite(crowd.present_m[..., 0])]
     low_m, high_m = np.quantile(known_m, [0.05, 0.95], axis=0)
     distance_m = min(DISTANCE_M, 0.6 * float(np.hypot(*(high_m - low_m))))
-    straight = distance_m / robot.speed_m_s / crowd.period_s
+    straight_ticks = distance_m / robot.speed_m_s / crowd.period_s
     first, end = (round(share * crowd.n_ticks) for share in part)
-    n_ticks = min(round(PATIENCE * straight), 3 * (end - first) // 4)
-    needed_s = 8.0 / 3.0 * straight * crowd.period_s
-    if n_ticks < 2.0 * straight:
+    n_ticks = min(round(PATIENCE * straight_ticks), 3 * (end - first) // 4)
+    needed_s = 8.0 / 3.0 * straight_ticks * crowd.period_s
+    if n_ticks < 2.0 * straight_ticks:
         raise RecordingError(
             f"{crowd.name} is too short for episodes: half of it is "
             f"{(end - first) * crowd.period_s:.0f} s long, expected at least {needed_s:.0f} s for "
@@ -99,7 +100,7 @@ def draw_episodes(
     rows = []
     for _ in range(n_episodes * _MAX_DRAWS):
         tick = int(generator.integers(first, end - n_ticks))
-        line = _crossing_line(crowd, generator, tick, round(0.5 * straight), distance_m)
+        line = _crossing_line(crowd, generator, tick, round(0.5 * straight_ticks), distance_m)
         if line is None or (line < low_m).any() or (line > high_m).any():
             continue
         until = tick + round(_FREE_S / crowd.period_s)
@@ -111,15 +112,15 @@ def draw_episodes(
             ticks = np.array([tick for tick, _ in rows])
             return Episodes(ticks, lines[:, 0], lines[:, 1], n_ticks)
     raise RecordingError(
-        f"{crowd.name}: only {len(rows)} of {n_episodes} episodes found: nobody walks there, or no "
-        "start is free"
+        f"{crowd.name}: only {len(rows)} of {n_episodes} episodes found: too few people walk, or "
+        "no start is free; use fewer --episodes or another recording"
     )
 
 
 def _crossing_line(
     crowd: Crowd, generator: np.random.Generator, tick: int, n_ticks: int, distance_m: float
 ) -> FloatArray | None:
-    """(2, 2) start and goal of a line that crosses somebody `n_ticks` later; None if nobody is."""
+    """(2, 2) start and goal of a line through a person `n_ticks` later; None without people."""
     at = (tick + n_ticks) * SUBSTEPS
     here_m = crowd.present_m[at]
     known = np.flatnonzero(np.isfinite(here_m[:, 0]))
@@ -133,14 +134,15 @@ def _crossing_line(
 
 @dataclass(frozen=True, eq=False)
 class Drives:
-    """What E robots did.
+    """Motions of E robots.
 
     Attributes:
-        states: (E, S + 1, 4) from the start on, one a tick, each as of `Robot.moved`; constant
-            from the goal on.
-        n_ticks: (E,) ticks until the goal, or all.
-        is_arrived: (E,) reached the goal.
-        gap_m: (E, S) least distance between surfaces during each tick; infinite without people.
+        states: (E, S + 1, 4) states at the start and after each tick, as in `Robot.moved`; constant
+            after arrival.
+        n_ticks: (E,) number of ticks until arrival, or until the end of the episode.
+        is_arrived: (E,) whether the robot reached the goal.
+        gap_m: (E, S) least distance between surfaces during each tick, metres; infinite without
+            people.
     """
 
     states: FloatArray
@@ -150,11 +152,11 @@ class Drives:
 
 
 class World(Protocol):
-    """The people of E episodes, and what a planner gets of them.
+    """The people of E episodes, and the obstacles that planners receive.
 
     Attributes:
-        contact_m: sum of the radii of robot and person.
-        period_s: from tick to tick.
+        contact_m: sum of the radii of robot and person, metres.
+        period_s: time between two ticks, seconds.
     """
 
     episodes: Episodes
@@ -164,13 +166,16 @@ class World(Protocol):
     def perceive(
         self, active: IntArray, step: int, robots_m: FloatArray
     ) -> tuple[Obstacles, IntArray]:
-        """What planners get at a tick, and (A, M) its rows for each of (A,) active episodes.
+        """Obstacles at a tick, and their (A, M) rows for each of (A,) active episodes.
 
-        `robots_m` is (A, 2).
+        `robots_m` are the (A, 2) positions of the robots, metres.
         """
 
     def advance(self, active: IntArray, step: int, path_m: FloatArray) -> FloatArray:
-        """(A,) least distance of centres while active robots drive `path_m` (A, 1 + stride, 2)."""
+        """Moves the people while active robots drive `path_m`, (A, 1 + stride, 2) metres.
+
+        Returns (A,) least distance of centres, metres.
+        """
 
 
 def drive(world: World, robot: Robot) -> Drives:
@@ -205,7 +210,7 @@ def drive(world: World, robot: Robot) -> Drives:
 
 
 def nearest_rows(belief: Belief, ticks: IntArray, robots_m: FloatArray) -> IntArray:
-    """(E, M) predictions of the people nearest to each robot; -1 for none."""
+    """(E, M) rows of the predictions of the people nearest to each robot; -1 for none."""
     rows = belief.rows[np.minimum(ticks, len(belief.rows) - 1)]
     if rows.shape[1] > MAX_PEOPLE:
         distance = np.linalg.norm(belief.present_m[rows] - robots_m[:, None], axis=2)
@@ -216,7 +221,7 @@ def nearest_rows(belief: Belief, ticks: IntArray, robots_m: FloatArray) -> IntAr
 
 
 class RecordedCrowd:
-    """A `World` whose people do as they did in the recording."""
+    """A `World` whose people move as in the recording."""
 
     def __init__(
         self, crowd: Crowd, belief: Belief, episodes: Episodes, setting: Setting, contact_m: float
@@ -259,9 +264,10 @@ def episode_metrics(
 ) -> dict[str, FloatArray]:
     """(E,) metrics by name.
 
-    `collision`, `success` (goal without collision) and `standing_hit` (collisions all of which
-    happened to a robot that stands) are 0 or 1; `intrusion` and `frozen` shares of the time;
-    `time` and `path` relative to the straight line; `least_m` in metres; `jerk_m_s3` an RMS.
+    `collision`, `success` (goal without collision) and `standing_hit` (collisions only while the
+    robot stands) are 0 or 1. `intrusion` and `frozen` are shares of the time. `time` and `path` are
+    relative to the straight line. `least_m` is the smallest distance between surfaces, metres.
+    `jerk_m_s3` is the RMS of the jerk, m/s^3.
     """
     n_steps = drives.gap_m.shape[1]
     is_driving = np.arange(n_steps) < drives.n_ticks[:, None]

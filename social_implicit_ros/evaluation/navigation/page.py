@@ -1,4 +1,4 @@
-"""`report.html` of a navigation study: the frontier, and three episodes to watch."""
+"""`report.html` of a navigation study: the frontier, and three animated episodes."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from social_implicit_ros.evaluation.output_files import filled_page
 from social_implicit_ros.types import FloatArray
 
 N_EPISODES = 3
-#: Farther people are not drawn, metres.
+#: People farther than this from the middle of an episode are not drawn, metres.
 _VIEW_M = 12.0
 
 
 def write_page(out: Path, results: Mapping[str, Any], study: Study) -> None:
     """Writes the page of `results.json`; it shows test episodes of the first recording."""
-    data = {"results": results, "episodes": _watched(study)}
+    data = {"results": results, "episodes": _animated(study)}
     out.write_text(filled_page(__package__, "page.html", data), encoding="utf-8")
 
 
-def _watched(study: Study) -> list[dict[str, Any]]:
-    """The episodes in which predictors differ most in the distance that they keep."""
+def _animated(study: Study) -> list[dict[str, Any]]:
+    """The episodes in which predictors differ most in the smallest distance to people."""
     crowd, trial, episodes = study.crowds[0], study.trial, study.episodes["test"][0]
     regions = next(name for name in crowd.beliefs if name.endswith("regions"))
     drives = {}

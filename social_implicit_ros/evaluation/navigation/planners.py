@@ -1,10 +1,8 @@
 """Planners: chance constraints on ellipses, expected cost, and costs without time.
 
-All choose among `Rollouts`.
-
-What either needs to know of a person at a step is a quadratic form of the robot's position, so a
-matrix product evaluates all candidates of all robots at once. E counts robots, M people near each,
-P modes of a person, T steps, K candidates.
+All choose among `Rollouts`. The constraint or cost of a person at a step is a quadratic form of the
+robot's position, so that one matrix product evaluates all candidates of all robots. Shapes: E
+robots, M people near each, P modes of a person, T steps, K candidates.
 """
 
 from __future__ import annotations
@@ -18,17 +16,19 @@ from social_implicit_ros.evaluation.navigation.robot import DT_S, N_STEPS, Robot
 from social_implicit_ros.types import FloatArray, IntArray
 from social_implicit_ros.uncertainty.ellipses import ellipse_axes
 
-#: People near a robot that its planner considers, as max_obstacles of mpc_planner.
+#: Number of nearest people that a planner considers, as max_obstacles of mpc_planner.
 MAX_PEOPLE = 10
-#: The expected cost decreases with the distance like a Gaussian of the radii and this, metres.
+#: The expected cost decreases with distance like a Gaussian, whose standard deviation is half the
+#: contact distance plus this, metres.
 _COMFORT_M = 0.2
-#: Robots whose candidates are evaluated together; bounds memory.
+#: Number of robots whose candidates are evaluated in one batch; bounds memory.
 _ROBOTS_AT_ONCE = 32
-#: A planner on a costmap looks so many steps ahead: 2.4 s.
+#: Number of steps that a planner with a costmap looks ahead: 2.4 s.
 _COSTMAP_STEPS = 12
-#: Cost of a violated constraint, in metres; a robot that has no other choice violates the least.
+#: Cost of a violated constraint, in metres of distance to the goal. Without a feasible motion the
+#: smallest violation is chosen.
 _VIOLATION_M = 1e3
-#: Violations count less by e after this time, seconds: later ones may be averted by then.
+#: Time constant with which the cost of violations decays, seconds: later ones may still be avoided.
 _URGENT_S = 1.0
 CHANCE, EXPECTED, COSTMAP = "chance", "expected", "costmap"
 
@@ -39,14 +39,15 @@ class Setting:
 
     Attributes:
         planner: `chance`, `expected` or `costmap`.
-        horizon_s: up to here, in seconds, `chance` keeps out of regions, later of the mean only;
-            `expected` considers nothing later; the end of the window of `costmap`.
-        confidence: of the regions for `chance`, of the covariance for the others; modes less
-            likely than the rest are no constraint. None for predictions without uncertainty.
-        margin_m: added to the radii.
+        horizon_s: horizon in seconds. `chance` keeps out of regions up to it, and away from the
+            mean later; `expected` ignores later steps; `costmap` ends its window there.
+        confidence: confidence level of the regions for `chance`, and of the covariance for the
+            others. `chance` ignores modes less probable than 1 - confidence, but never the most
+            probable one. None for predictions without uncertainty.
+        margin_m: margin that is added to the radii, metres.
         weight_m: cost of certain contact for a second, in metres of distance to the goal.
-        brakes: a robot without a feasible motion brakes; otherwise it takes the motion that
-            violates the constraints least.
+        brakes: whether a robot without a feasible motion brakes; otherwise it takes the motion
+            with the smallest violation of the constraints.
     """
 
     planner: str
@@ -57,7 +58,7 @@ class Setting:
     brakes: bool = False
 
     def __str__(self) -> str:
-        """As tables show it, without what the planner does not read."""
+        """Text for tables: only the parameters that the planner uses."""
         if self.planner != CHANCE:
             return f"{self.planner}, weight {self.weight_m:g}, {self.horizon_s:g} s"
         if self.confidence is None:
@@ -70,7 +71,7 @@ class Obstacles:
     """Quadratic forms of all predicted positions, for a planner.
 
     Attributes:
-        setting: of the planner.
+        setting: the planner and its parameters.
         mean_m: (N, P, T, 2) centres, metres.
         form: (N, P, T, 3) xx, xy, yy of the symmetric form, per square metre.
         weight: (N, P, T) cost at the centre; for `chance` 1, or 0 where ignored.
@@ -85,11 +86,11 @@ class Obstacles:
 
 
 def obstacles_of(belief: Belief, setting: Setting, contact_m: float) -> Obstacles:
-    """What a planner gets of a belief.
+    """Converts predictions into the obstacles of a planner.
 
     Args:
         belief: N predictions.
-        setting: of the planner.
+        setting: the planner and its parameters.
         contact_m: sum of the radii of robot and person, metres.
     """
     n_steps = round(setting.horizon_s / DT_S)
@@ -116,23 +117,23 @@ def obstacles_of(belief: Belief, setting: Setting, contact_m: float) -> Obstacle
 
 
 def _of_modes(form: FloatArray, weight: FloatArray) -> FloatArray:
-    """(N, T, 3) of people -> (N, P, T, 3) of their modes, which `weight` (N, P, T) counts."""
+    """Repeats (N, T, 3) forms of people for their modes; `weight` is (N, P, T)."""
     return np.broadcast_to(form[:, None], (*weight.shape, 3))
 
 
 def region_form(covariance_m2: FloatArray, radii: FloatArray, contact_m: float) -> FloatArray:
-    """The form whose value is 1 on the region's ellipse with axes longer by `contact_m`.
+    """The quadratic form whose value is 1 on a region's ellipse that is enlarged by `contact_m`.
 
-    As the ellipsoid constraint of tud-amr/mpc_planner: semi-axes are those of the region at the
-    planner's confidence plus the radii of robot and person.
+    This is the ellipsoid constraint of tud-amr/mpc_planner: its semi-axes are those of the region
+    at the planner's confidence plus the radii of robot and person.
 
     Args:
-        covariance_m2: (..., 2, 2) square metres.
+        covariance_m2: (..., 2, 2) covariances, square metres.
         radii: (...,) Mahalanobis radii of the regions.
-        contact_m: sum of the radii and a margin.
+        contact_m: sum of the radii of robot and person and a margin, metres.
 
     Returns:
-        (..., 3) xx, xy, yy.
+        (..., 3) xx, xy, yy of the form, per square metre.
     """
     major_m, minor_m, yaw = ellipse_axes(covariance_m2)
     along = 1.0 / (radii * major_m + contact_m) ** 2
@@ -143,14 +144,14 @@ def region_form(covariance_m2: FloatArray, radii: FloatArray, contact_m: float) 
 
 
 def contact_form(covariance_m2: FloatArray, scale_m: float) -> tuple[FloatArray, FloatArray]:
-    """The expectation of exp(-d^2 / 2 s^2) over a Gaussian is peak * exp(-form / 2).
+    """The expectation of exp(-d^2 / 2 s^2) over a Gaussian, which is peak * exp(-form / 2).
 
     Args:
-        covariance_m2: (..., 2, 2) square metres.
-        scale_m: s.
+        covariance_m2: (..., 2, 2) covariances, square metres.
+        scale_m: s, metres.
 
     Returns:
-        (..., 3) form as xx, xy, yy, and (...,) peak.
+        (..., 3) xx, xy, yy of the form, per square metre, and (...,) peak.
     """
     xx, xy = covariance_m2[..., 0, 0] + scale_m**2, covariance_m2[..., 0, 1]
     yy = covariance_m2[..., 1, 1] + scale_m**2
@@ -162,17 +163,17 @@ def contact_form(covariance_m2: FloatArray, scale_m: float) -> tuple[FloatArray,
 def plan(
     robot: Robot, state: FloatArray, goal_m: FloatArray, obstacles: Obstacles, rows: IntArray
 ) -> FloatArray:
-    """The planned states of robots.
+    """Plans the motions of robots.
 
     Args:
-        robot: all of them.
-        state: (4, E) as `Robot.moved`.
-        goal_m: (E, 2) metres.
-        obstacles: of all predictions.
-        rows: (E, M) their rows for each robot; negative for none.
+        robot: size and limits of all robots.
+        state: (4, E) present states, as in `Robot.moved`.
+        goal_m: (E, 2) goals, metres.
+        obstacles: obstacles of all predictions.
+        rows: (E, M) rows of the obstacles near each robot; negative for none.
 
     Returns:
-        (T, 4, E).
+        (T, 4, E) planned states.
     """
     rollouts = Rollouts.of(robot, state, goal_m)
     cost = rollouts.cost_m.copy()
@@ -192,7 +193,7 @@ def plan(
 def _cost_of_people(
     obstacles: Obstacles, rollouts: Rollouts, origin_m: FloatArray, rows: IntArray, part: slice
 ) -> FloatArray:
-    """(E, K) expected cost, or that of violated constraints."""
+    """(E, K) expected cost of each candidate, or cost of its violated constraints, metres."""
     planner = obstacles.setting.planner
     is_costmap = planner == COSTMAP
     n_steps = _COSTMAP_STEPS if is_costmap else obstacles.mean_m.shape[2]
@@ -207,7 +208,7 @@ def _cost_of_people(
     coefficients = _coefficients(mean_m, form).astype(np.float32)
     is_driving = rollouts.is_driving[:n_steps, part].swapaxes(0, 1)
     if is_costmap:
-        # All times at once, of which each person counts with the largest.
+        # Without time, each mode of a person counts with its maximum over all steps.
         occupied = np.zeros((*is_driving.shape, weight.shape[2]), dtype=np.float32)
         for step in range(weight.shape[1]):
             values = np.exp(-0.5 * (features @ coefficients[:, step, None]))
@@ -232,7 +233,7 @@ def _by_step(values: FloatArray) -> FloatArray:
 
 
 def _coefficients(mean_m: FloatArray, form: FloatArray) -> FloatArray:
-    """(E, T, 6, M): of xx, xy, yy, x, y, 1 in (p - mean)^T form (p - mean)."""
+    """(E, T, 6, M) coefficients of xx, xy, yy, x, y, 1 in (p - mean)^T form (p - mean)."""
     (x, y), (xx, xy, yy) = np.moveaxis(mean_m, -1, 0), np.moveaxis(form, -1, 0)
     along, across = xx * x + xy * y, xy * x + yy * y
     constant = along * x + across * y

@@ -1,9 +1,9 @@
-"""A crowd that reacts to the robot: people of a recording who avoid what they would run into.
+"""A crowd that reacts to the robot: people of a recording who avoid predicted collisions.
 
 They follow their recorded paths, and avoid each other and the robot by the power law of the time to
 collision: Karamouzas, Skinner and Guy, "Universal power law governing pedestrian interactions",
-Physical Review Letters 2014. No simulator in a package: agents of JuPedSim cannot be moved from
-outside, as a robot must be, it refuses agents in contact, and it needs numpy 2, Qt and VTK.
+Physical Review Letters 2014. JuPedSim is not used: its agents cannot be moved from outside, as the
+robot must be, it refuses agents in contact, and it needs numpy 2, Qt and VTK.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from social_implicit_ros.evaluation.navigation.planners import Obstacles, Settin
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import ROBOT_ID, BoolArray, FloatArray, IntArray, Tracks
 
-#: The law: strength in m^2/s^2, time beyond which people hardly react, and least reaction time to
-#: a wished velocity, seconds; highest acceleration, m/s^2. Values of the source's code.
+#: Parameters of the law, from its authors' code: strength (m^2/s^2), time to collision beyond which
+#: people hardly react (s), relaxation time to the desired velocity (s), largest acceleration
+#: (m/s^2).
 _STRENGTH, _FORESIGHT_S, _RELAXATION_S, _MOST_M_S2 = 1.5, 3.0, 0.54, 5.0
-#: People plan to pass at this distance beyond contact, metres.
+#: Distance between surfaces at which people plan to pass, metres.
 _PASSING_M = 0.1
-#: Whoever was pushed off the recorded path returns within about this time, seconds, and is faster
-#: than recorded by no more than this, m/s.
+#: Time constant with which people return to their recorded path, seconds, and the largest speed
+#: above the recorded one, m/s.
 _RETURN_S, _HURRY_M_S = 2.0, 0.5
-#: Observed before the start, seconds: what a model wants to see.
+#: Duration of the observations before the start, seconds: the input of a model.
 _OBSERVED_S = 3.2
 
 
@@ -51,12 +52,12 @@ class ReactiveCrowd:
 
         Args:
             scene: the recording.
-            predictor: of `Crowd.beliefs`, except for the oracle.
-            episodes: E of them.
-            setting: of the planner.
-            radii_m: of the robot and of a person.
-            attentive: share of the people who make way for the robot; all do for each other.
-            seed: of who is attentive.
+            predictor: name of a predictor in `Crowd.beliefs`, except for the oracle.
+            episodes: E episodes.
+            setting: the planner and its parameters.
+            radii_m: radii of the robot and of a person, metres.
+            attentive: share of the people who avoid the robot; all avoid each other.
+            seed: seed of the choice of attentive people.
         """
         self.episodes, self._setting = episodes, setting
         self.contact_m, self.period_s = sum(radii_m), scene.period_ns / NS_PER_S
@@ -68,7 +69,7 @@ class ReactiveCrowd:
         draws = np.random.default_rng(seed).random(len(scene.known_ns))
         self._recorded_m, who = self._paths(n_before, episodes.n_ticks)
         self._known_ns, self._sees_robot = scene.known_ns[who], (draws < attentive)[who]
-        self._now = n_before * SUBSTEPS  # index of the recorded positions
+        self._now = n_before * SUBSTEPS  # index of the start in the recorded positions
         starts_m = episodes.start_m
         for step in range(-n_before, 0):
             at_m = self._recorded_m[:, :, (step + n_before) * SUBSTEPS]
@@ -80,7 +81,7 @@ class ReactiveCrowd:
     def perceive(
         self, active: IntArray, step: int, robots_m: FloatArray
     ) -> tuple[Obstacles, IntArray]:
-        """What the planner gets, and (E, M) the rows of each active episode's people."""
+        """Obstacles from new predictions, and their (E, M) rows for each active episode."""
         builder = BeliefBuilder(has_modes=self._kind == "modes")
         for number, (row, robot_m) in enumerate(zip(active.tolist(), robots_m, strict=True)):
             self._observe(row, step, self.positions_m[row], robot_m)
@@ -90,12 +91,15 @@ class ReactiveCrowd:
         return obstacles_of(belief, self._setting, self.contact_m), rows
 
     def advance(self, active: IntArray, step: int, path_m: FloatArray) -> FloatArray:
-        """(E,) least distance of centres while the active robots drive (E, S, 2) `path_m`."""
+        """Moves the people while active robots drive `path_m`, (E, S, 2) metres.
+
+        Returns (E,) least distance of centres, metres.
+        """
         robots_m = robot_path(path_m)
         now = self._now + step * SUBSTEPS
         seconds = self.period_s / SUBSTEPS
         before_m = path_m[:, 0]
-        # Whoever is there at no time of this step is left out of the pairs.
+        # People who are absent during the whole step are left out of the pairs.
         recorded = self._recorded_m[active, :, now : now + SUBSTEPS + 1]
         is_there = np.isfinite(recorded[..., 0]).any(axis=2)
         kept = np.argsort(~is_there, axis=1)[:, : max(int(is_there.sum(axis=1).max(initial=0)), 1)]
@@ -105,11 +109,11 @@ class ReactiveCrowd:
         distances_m = []
         for substep in range(1, SUBSTEPS + 1):
             robot_m = robots_m[:, substep - 1]
-            wish = (recorded[:, :, substep] - recorded[:, :, substep - 1]) / seconds
+            desired = (recorded[:, :, substep] - recorded[:, :, substep - 1]) / seconds
             at_m, velocity = self._stepped(
                 at_m,
-                np.where(np.isnan(velocity), wish, velocity),
-                wish,
+                np.where(np.isnan(velocity), desired, velocity),
+                desired,
                 recorded[:, :, substep - 1],
                 (before_m, (robot_m - before_m) / seconds),
                 self._sees_robot[rows],
@@ -131,15 +135,15 @@ class ReactiveCrowd:
         self,
         at_m: FloatArray,
         velocity: FloatArray,
-        wish: FloatArray,
+        desired: FloatArray,
         recorded_m: FloatArray,
         robot: tuple[FloatArray, FloatArray],
         sees_robot: BoolArray,
         seconds: float,
     ) -> tuple[FloatArray, FloatArray]:
-        """(E, P, 2) positions and velocities a moment later; NaN for who is not there."""
-        speed = np.linalg.norm(wish, axis=2, keepdims=True)
-        wish = _limited(wish + (recorded_m - at_m) / _RETURN_S, speed + _HURRY_M_S)
+        """(E, P, 2) positions and velocities after `seconds`; NaN for absent people."""
+        speed = np.linalg.norm(desired, axis=2, keepdims=True)
+        desired = _limited(desired + (recorded_m - at_m) / _RETURN_S, speed + _HURRY_M_S)
         others = [
             np.concatenate([of_people, of_robot[:, None]], axis=1)
             for of_people, of_robot in zip((at_m, velocity), robot, strict=True)
@@ -148,11 +152,11 @@ class ReactiveCrowd:
         reach_m = np.full((*at_m.shape[:2], at_m.shape[1] + 1), 2.0 * person_m + _PASSING_M)
         reach_m[..., -1] = np.where(sees_robot, person_m + robot_m + _PASSING_M, 0.0)
         push = avoidance(at_m, velocity, others[0], others[1], reach_m)
-        velocity = velocity + seconds * ((wish - velocity) / _RELAXATION_S + push)
+        velocity = velocity + seconds * ((desired - velocity) / _RELAXATION_S + push)
         return at_m + seconds * velocity, velocity
 
     def _observe(self, row: int, step: int, people_m: FloatArray, robot_m: FloatArray) -> None:
-        """A tracker's message to the predictor of an episode."""
+        """Sends a tracker's message to the predictor of an episode."""
         stamp_ns = self._stamp_ns(row, step)
         known = np.flatnonzero(np.isfinite(people_m[:, 0]))
         tracks = Tracks(stamp_ns, tuple(map(str, known.tolist())), people_m[known])
@@ -166,7 +170,7 @@ class ReactiveCrowd:
         return int(self._starts_ns[row] + step * self._scene.period_ns)
 
     def _paths(self, n_before: int, n_ticks: int) -> tuple[FloatArray, IntArray]:
-        """(E, P, S, 2) recorded positions, metres, NaN for nobody; (E, P) who it is."""
+        """(E, P, S, 2) recorded positions, metres, NaN for nobody; (E, P) person of each."""
         steps = np.arange(-n_before * SUBSTEPS, n_ticks * SUBSTEPS + 1)
         people = self._scene.people
         times_ns = self._starts_ns[:, None] + steps * (self._scene.period_ns // SUBSTEPS)
@@ -188,20 +192,21 @@ def avoidance(
     their_velocity: FloatArray,
     reach_m: FloatArray,
 ) -> FloatArray:
-    """(E, P, 2) accelerations that avoid collisions, m/s^2; zero for who is not there.
+    """(E, P, 2) accelerations that avoid collisions, m/s^2; zero for absent people.
 
     Args:
-        at_m: (E, P, 2) positions, metres; NaN for who is not there.
-        velocity: (E, P, 2) m/s.
-        others_m: (E, Q, 2) of those whom they avoid, themselves among them.
-        their_velocity: (E, Q, 2) m/s.
-        reach_m: (E, P, Q) distance of centres that counts as a collision; 0 for one who is ignored.
+        at_m: (E, P, 2) positions, metres; NaN for absent people.
+        velocity: (E, P, 2) velocities, m/s.
+        others_m: (E, Q, 2) positions of those who are avoided, metres; includes `at_m`.
+        their_velocity: (E, Q, 2) velocities of those who are avoided, m/s.
+        reach_m: (E, P, Q) distance of centres that counts as a collision, metres; 0 for those who
+            are ignored.
     """
     away = others_m[:, None] - at_m[:, :, None]
     speed = velocity[:, :, None] - their_velocity[:, None]
     square = (away**2).sum(axis=3)
     a, b = (speed**2).sum(axis=3), (away * speed).sum(axis=3)
-    c = square - np.minimum(reach_m**2, 0.98 * square)  # in contact: as if just before it
+    c = square - np.minimum(reach_m**2, 0.98 * square)  # contact counts as just before it
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         root = np.sqrt(b * b - a * c)
         time_s = (b - root) / a
@@ -214,6 +219,6 @@ def avoidance(
 
 
 def _limited(vectors: FloatArray, most: FloatArray | float) -> FloatArray:
-    """(..., 2) vectors, none longer than `most`."""
+    """Shortens (..., 2) vectors to a length of `most`."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return vectors * np.minimum(1.0, most / np.maximum(length, 1e-9))

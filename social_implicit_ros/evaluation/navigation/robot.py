@@ -1,4 +1,4 @@
-"""The robot: limits, dynamics, and the motions that a planner chooses from."""
+"""The robot: limits, dynamics, and the candidate motions of a planner."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 
 from social_implicit_ros.types import BoolArray, FloatArray
 
-#: Of single or double precision.
+#: Array of single or double precision.
 Floats = NDArray[np.floating[Any]]
 #: Time between two steps of a plan, seconds.
 DT_S = 0.2
-#: Planned steps: 4.8 s.
+#: Number of planned steps: 4.8 s.
 N_STEPS = 24
 #: The goal is reached within this distance, metres.
 GOAL_M = 0.5
-#: After so many steps at the goal an episode is over.
+#: Number of steps at the goal after which people are ignored.
 _STOP_STEPS = 1
-#: A candidate keeps one of these shares of the speed, directions relative to the goal's, and
-#: durations; then it drives to the goal.
+#: A candidate has one of these shares of the speed and one of these directions relative to the
+#: goal, for one of these durations. Then it drives to the goal.
 _SPEED_SHARES = (0.5, 1.0)
 _HEADINGS_RAD: FloatArray = np.radians(
     [0, 15, -15, 30, -30, 50, -50, 75, -75, 110, -110, 150, -150]
@@ -34,11 +34,11 @@ class Robot:
     """Size and limits.
 
     Attributes:
-        radius_m: of its disc.
-        speed_m_s: preferred and highest.
-        acceleration_m_s2: highest, forwards and backwards.
-        turn_rad_s: highest rate of turning of a unicycle.
-        is_holonomic: it moves in any direction without turning.
+        radius_m: radius of the circular footprint, metres.
+        speed_m_s: preferred and maximum speed, m/s.
+        acceleration_m_s2: maximum acceleration and deceleration, m/s^2.
+        turn_rad_s: maximum turning rate of a unicycle, rad/s.
+        is_holonomic: whether it moves in any direction without turning.
     """
 
     radius_m: float = 0.3
@@ -53,12 +53,12 @@ class Robot:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected above 0, at most 100")
 
     def moved(self, state: Floats, speed_m_s: Floats, heading_rad: Floats) -> Floats:
-        """The state a step later.
+        """The state after one step.
 
         Args:
-            state: (4, ...) x, y in metres, heading in radians, speed in m/s.
-            speed_m_s: (...,) requested speed.
-            heading_rad: (...,) requested direction.
+            state: (4, ...) x and y in metres, heading in radians, speed in m/s.
+            speed_m_s: (...,) requested speed, m/s.
+            heading_rad: (...,) requested direction, radians.
         """
         x, y, heading, speed = state
         change_m_s = self.acceleration_m_s2 * DT_S
@@ -73,7 +73,7 @@ class Robot:
             turn -= 2.0 * np.pi * np.rint(turn / (2.0 * np.pi))
             most = self.turn_rad_s * DT_S
             heading = heading + np.minimum(np.maximum(turn, -most), most)
-            # It slows down to turn on the spot.
+            # For large turns it slows down.
             change = np.where(np.abs(turn) > np.pi / 3.0, 0.3 * speed_m_s, speed_m_s) - speed
             speed = speed + np.minimum(np.maximum(change, -change_m_s), change_m_s)
             vx, vy = speed * np.cos(heading), speed * np.sin(heading)
@@ -85,10 +85,10 @@ class Rollouts:
     """Candidate motions of E robots.
 
     Attributes:
-        states: (T, 4, E, K) as `Robot.moved`, positions relative to the present one. Single
-            precision: half the time.
-        is_driving: (T, E, K) the goal was not reached before: until then people matter.
-        cost_m: (E, K) mean distance to the goal, and a little for changes of the motion.
+        states: (T, 4, E, K) as in `Robot.moved`, with positions relative to the present one. Single
+            precision halves the computing time.
+        is_driving: (T, E, K) whether the goal is not reached yet; people are ignored afterwards.
+        cost_m: (E, K) mean distance to the goal plus a small cost of changing the motion, metres.
     """
 
     states: Floats
@@ -97,12 +97,12 @@ class Rollouts:
 
     @classmethod
     def of(cls, robot: Robot, state: FloatArray, goal_m: FloatArray) -> Rollouts:
-        """The candidates of robots.
+        """Simulates the candidates.
 
         Args:
-            robot: all of them.
-            state: (4, E) as `Robot.moved`.
-            goal_m: (E, 2) metres.
+            robot: size and limits of all robots.
+            state: (4, E) present states, as in `Robot.moved`.
+            goal_m: (E, 2) goals, metres.
         """
         speeds, headings, hold_s = _candidates()
         goal_x, goal_y = (goal_m.T - state[:2]).astype(np.float32)[:, :, None]
@@ -131,7 +131,7 @@ class Rollouts:
 
 
 def braking(robot: Robot, state: Floats) -> Floats:
-    """(T, 4, E) states of robots that brake; `state` is (4, E)."""
+    """(T, 4, E) states of robots that brake; `state` is their (4, E) present state."""
     states = []
     for _ in range(N_STEPS):
         state = robot.moved(state, np.zeros_like(state[3]), state[2])
@@ -140,7 +140,7 @@ def braking(robot: Robot, state: Floats) -> Floats:
 
 
 def _candidates() -> tuple[Floats, Floats, Floats]:
-    """(K,) share of the speed, direction relative to the goal's, and duration in seconds."""
+    """(K,) shares of the speed, directions relative to the goal (radians), durations (seconds)."""
     rows = [(0.0, 0.0, hold) for hold in _HOLD_S]
     for speed in _SPEED_SHARES:
         rows += [(speed, heading, hold) for heading in _HEADINGS_RAD for hold in _HOLD_S]

@@ -23,24 +23,23 @@ from social_implicit_ros.evaluation.navigation.reactive import ReactiveCrowd
 from social_implicit_ros.evaluation.navigation.robot import DT_S, N_STEPS, Robot
 from social_implicit_ros.types import FloatArray, IntArray
 
-#: Parts of a recording, which share no moment: settings are chosen on one and scored on the other.
+#: Parts of a recording, which do not overlap: settings are chosen in one and scored in the other.
 PARTS = {"tuning": (0.0, 0.5), "test": (0.5, 1.0)}
 #: The episodes of the test part among people who react to the robot.
 REACTIVE = "reactive"
-#: Radius of a person who is hit, metres.
+#: Radius of a person, metres.
 PERSON_RADIUS_M = 0.25
 CONFIDENCES = (0.5, 0.8, 0.95)
-#: Added to the radii: people move between two planned steps. With regions and without.
+#: Margins added to the radii, with regions and without, metres: people move between two steps.
 REGION_MARGINS_M, MARGINS_M = (0.1, 0.3), (0.1, 0.2, 0.3, 0.4, 0.6)
 HORIZONS_S = (1.2, 2.4, 4.8)
 WEIGHTS_M = (2.0, 5.0, 12.0)
-#: Frontier: the fewest collisions of the settings that take at most so many times the straight
-#: line's time.
+#: Time limits of the frontier, relative to the time of the straight line.
 TIMES = (1.15, 1.25, 1.4, 1.6)
-#: Episodes that start within this time are one draw of the bootstrap, as they meet equal people.
+#: Length of a block of the bootstrap, seconds: episodes that start in it meet the same people.
 BLOCK_S = 20.0
 _N_BOOTSTRAPS = 2000
-#: With fewer blocks each episode is a draw of its own.
+#: With fewer blocks, episodes are drawn one by one.
 _MIN_BLOCKS = 5
 
 #: Metric -> (E,) values.
@@ -49,17 +48,17 @@ Metrics = dict[str, FloatArray]
 
 @dataclass(frozen=True)
 class Trial:
-    """A robot, the size of people, and how many episodes are driven.
+    """A robot, the size of people, and the episodes and settings that are driven.
 
     Attributes:
-        robot: its size and limits.
-        person_radius_m: metres.
-        n_episodes: in each part of a recording.
-        seed: of the episodes.
-        planners: of `chance`, `expected` and `costmap`.
-        confidences, horizons_s: of the settings.
+        robot: size and limits of the robot.
+        person_radius_m: radius of a person, metres.
+        n_episodes: number of episodes in each part of a recording.
+        seed: seed of the episodes.
+        planners: some of `chance`, `expected` and `costmap`.
+        confidences, horizons_s: values that the settings combine.
         brakes: see `Setting`.
-        attentive: share of the people who make way for the robot in a crowd that reacts; None for
+        attentive: share of the people who avoid the robot in a crowd that reacts; None for
             recorded people only.
     """
 
@@ -100,12 +99,12 @@ def settings_of(belief: Belief, planner: str, trial: Trial) -> list[Setting]:
         return [replace(longest, margin_m=margin_m) for margin_m in MARGINS_M]
     settings = []
     for horizon_s in trial.horizons_s:
-        at = Setting(planner, horizon_s, confidence, REGION_MARGINS_M[0], brakes=trial.brakes)
+        base = Setting(planner, horizon_s, confidence, REGION_MARGINS_M[0], brakes=trial.brakes)
         if planner != CHANCE:
-            settings += [replace(at, weight_m=weight_m) for weight_m in WEIGHTS_M]
+            settings += [replace(base, weight_m=weight_m) for weight_m in WEIGHTS_M]
         else:
             settings += [
-                replace(at, confidence=c, margin_m=margin_m)
+                replace(base, confidence=c, margin_m=margin_m)
                 for c in trial.confidences
                 for margin_m in REGION_MARGINS_M
             ]
@@ -113,19 +112,19 @@ def settings_of(belief: Belief, planner: str, trial: Trial) -> list[Setting]:
 
 
 def fewest(tuned: Mapping[Setting, Metrics]) -> Setting:
-    """The setting with the fewest collisions, of equal ones the fastest."""
+    """The setting with the fewest collisions; of several, the fastest."""
     return min(tuned, key=lambda setting: _means(tuned[setting]))
 
 
 def chosen(tuned: Mapping[Setting, Metrics], blocks: IntArray) -> Setting:
-    """The fastest setting that is as safe as the safest on the tuning part, but for chance.
+    """The fastest setting whose collisions are at most one standard error above the fewest.
 
-    It has at most one standard error more collisions, paired by episodes: the
-    one-standard-error rule (Breiman et al., Classification and Regression Trees, 1984).
+    Collisions are paired by episodes. This is the one-standard-error rule (Breiman et al.,
+    Classification and Regression Trees, 1984).
 
     Args:
-        tuned: metrics of the tuning episodes under each setting.
-        blocks: of these episodes, see `bootstrap_means`.
+        tuned: metrics of the tuning episodes with each setting.
+        blocks: (E,) blocks of these episodes, see `bootstrap_means`.
     """
     safest = tuned[fewest(tuned)]
 
@@ -139,25 +138,25 @@ def chosen(tuned: Mapping[Setting, Metrics], blocks: IntArray) -> Setting:
 def frontier(tuned: Mapping[Setting, Metrics]) -> dict[float, Setting]:
     """The setting with the fewest collisions within each of `TIMES`, if there is one."""
     within = {
-        most: {s: metrics for s, metrics in tuned.items() if _means(metrics)[1] <= most}
-        for most in TIMES
+        limit: {s: metrics for s, metrics in tuned.items() if _means(metrics)[1] <= limit}
+        for limit in TIMES
     }
-    return {most: fewest(settings) for most, settings in within.items() if settings}
+    return {limit: fewest(settings) for limit, settings in within.items() if settings}
 
 
 def _means(metrics: Metrics) -> tuple[float, float]:
-    """Share of episodes with a collision, and time."""
+    """Share of episodes with a collision, and mean time relative to the straight line."""
     return float(metrics["collision"].mean()), float(metrics["time"].mean())
 
 
 class Study:
-    """Episodes of recordings, each driven with several predictors, planners and settings.
+    """Drives the episodes of recordings with several predictors, planners and settings.
 
-    The episodes of all recordings count together. On the tuning part all settings are driven, on
-    the test part those that are chosen there.
+    The episodes of all recordings are evaluated together. The tuning part is driven with all
+    settings, the test part with those that are chosen by the tuning part.
 
     Attributes:
-        episodes: of each recording, by part.
+        episodes: episodes of each recording, by part.
     """
 
     def __init__(self, crowds: Sequence[Crowd], trial: Trial) -> None:
@@ -168,7 +167,7 @@ class Study:
             trial: what is driven.
 
         Raises:
-            RecordingError: too short, or nobody walks there.
+            RecordingError: a recording is too short, or too few people walk there.
         """
         self.crowds, self.trial = crowds, trial
         sizes = trial.robot, trial.person_radius_m, trial.n_episodes, trial.seed
@@ -186,11 +185,11 @@ class Study:
         """Drives all episodes.
 
         Args:
-            advance: called with the number of settings that are driven and that of all.
+            advance: called with the number of settings driven so far and the total.
 
         Returns:
-            JSON-serialisable: by planner and predictor the frontier on the tuning part, the chosen
-            setting and its test.
+            JSON-serialisable values by planner and predictor: the frontier of the tuning part, the
+            chosen setting and its metrics in the test part.
         """
         pairs = list(product(self.trial.planners, self.crowds[0].beliefs))
         settings = {pair: self._settings(*pair) for pair in pairs}
@@ -204,7 +203,7 @@ class Study:
         return results
 
     def chosen(self, planner: str, name: str) -> Setting:
-        """The setting of a predictor that is tested."""
+        """The setting of a predictor that is driven in the test part."""
         return chosen(self._tuned(planner, name), self._blocks["tuning"])
 
     def _settings(self, planner: str, name: str) -> list[Setting]:
@@ -214,7 +213,7 @@ class Study:
         return {s: self._metrics("tuning", name, s) for s in self._settings(planner, name)}
 
     def _metrics(self, part: str, name: str, setting: Setting) -> Metrics:
-        """Of all episodes, one recording after another."""
+        """Metrics of all episodes of a part, in the order of the recordings."""
         key = part, name, setting
         if key not in self._driven:
             driven = [
@@ -230,7 +229,6 @@ class Study:
     def _result(self, planner: str, name: str) -> dict[str, Any]:
         tuned = self._tuned(planner, name)
         setting, reference = self.chosen(planner, name), self.chosen(planner, VELOCITY)
-        reacts = self.trial.attentive is not None and name != ORACLE
         test = self._metrics("test", name, setting)
         of_recordings = {
             metric: test[metric].reshape(-1, self.trial.n_episodes).mean(axis=1).tolist()
@@ -240,19 +238,14 @@ class Study:
             "chosen": str(setting),
             "test": self._summary("test", name, setting),
             **self._against("test", name, setting, reference),
-            REACTIVE: {
-                **self._summary(REACTIVE, name, setting),
-                **self._against(REACTIVE, name, setting, reference),
-            }
-            if reacts
-            else None,
+            REACTIVE: self._reactive(name, setting, reference),
             "recordings": [
                 dict(zip(of_recordings, row, strict=True))
                 for row in zip(*of_recordings.values(), strict=True)
             ],
             "within": {
-                f"{most:g}": {"setting": str(fast), **self._summary("test", name, fast)}
-                for most, fast in frontier(tuned).items()
+                f"{limit:g}": {"setting": str(best), **self._summary("test", name, best)}
+                for limit, best in frontier(tuned).items()
             },
             "frontier": [
                 {
@@ -264,8 +257,17 @@ class Study:
             ],
         }
 
+    def _reactive(
+        self, name: str, setting: Setting, reference: Setting
+    ) -> dict[str, list[float]] | None:
+        """Metrics in the crowd that reacts; None without one, and for the oracle."""
+        if self.trial.attentive is None or name == ORACLE:
+            return None
+        metrics = self._summary(REACTIVE, name, setting)
+        return metrics | self._against(REACTIVE, name, setting, reference)
+
     def _summary(self, part: str, name: str, setting: Setting) -> dict[str, list[float]]:
-        """Mean of each metric, and its 95 % interval: three numbers each."""
+        """Mean of each metric, and both ends of its 95 % interval."""
         metrics = self._metrics(part, name, setting)
         return {metric: interval(values, self._blocks[part]) for metric, values in metrics.items()}
 
@@ -301,7 +303,7 @@ def _driven(
 
 
 def _blocks(crowds: Sequence[Crowd], episodes: Sequence[Episodes]) -> IntArray:
-    """(E,) from 0: episodes of a recording that start within `BLOCK_S` of each other share one."""
+    """(E,) block of each episode, from 0; a block is `BLOCK_S` of a recording."""
     keys = [
         (number, int(tick * crowd.period_s / BLOCK_S))
         for number, (crowd, drawn) in enumerate(zip(crowds, episodes, strict=True))
@@ -311,11 +313,12 @@ def _blocks(crowds: Sequence[Crowd], episodes: Sequence[Episodes]) -> IntArray:
 
 
 def bootstrap_means(values: FloatArray, blocks: IntArray) -> FloatArray:
-    """(B,) means of a bootstrap of blocks. Equal blocks give equal draws: differences are paired.
+    """(B,) means of a block bootstrap. Equal blocks give equal draws: differences are paired.
 
     Args:
-        values: (E,) of the episodes.
-        blocks: (E,) from 0; episodes of a block are drawn together if there are a few blocks.
+        values: (E,) values of the episodes.
+        blocks: (E,) block of each episode, from 0. Episodes of a block are drawn together, or one
+            by one if there are fewer than `_MIN_BLOCKS`.
     """
     n_blocks = int(blocks.max()) + 1
     if n_blocks < _MIN_BLOCKS:  # a short recording
@@ -335,7 +338,7 @@ def interval(values: FloatArray, blocks: IntArray) -> list[float]:
 
 
 def advice(results: Mapping[str, Any], model: str) -> str:
-    """The best settings with the regions of a model, a sentence for each planner."""
+    """Names the best setting of each planner with the regions of a model."""
     sentences = []
     for planner, predictors in results.items():
         regions = predictors[f"{model}, regions"]
@@ -344,7 +347,7 @@ def advice(results: Mapping[str, Any], model: str) -> str:
         setting = {
             CHANCE: f"mpc_planner.confidence: {confidence:g} and mpc_planner.horizon_s: "
             f"{horizon_s:g} and {best['margin_m']:g} m added to the radii",
-            EXPECTED: f"people up to {horizon_s:g} s",
+            EXPECTED: f"a horizon of {horizon_s:g} s",
             COSTMAP: f"costmap.end_s: {horizon_s:g}",
         }[planner]
         collisions, time = (regions["test"][name][0] for name in ("collision", "time"))

@@ -102,7 +102,7 @@ def test_a_recording_without_predictions_is_referred_to_evaluate_bag(tmp_path, c
     pixels.write_text("".join(f"{10 * step} 1 {50 * step} 0\n" for step in range(100)))
     assert main([str(pixels), "--out", str(tmp_path)]) == 2
 
-    assert "nobody could be predicted; evaluate_bag says why" in capsys.readouterr().err
+    assert "nobody could be predicted; run evaluate_bag to see why" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

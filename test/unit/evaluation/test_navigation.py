@@ -32,7 +32,7 @@ S = 1_000_000_000
 
 @pytest.fixture(scope="module")
 def crossing():
-    """Sixteen people walk to and fro on parallel lines, for two minutes."""
+    """Sixteen people walk back and forth on parallel lines, for two minutes."""
     rng = np.random.default_rng(1)
     times_s = np.arange(0.0, 120.0, 0.1)
     phase, y_m = rng.uniform(0, 24, 16), rng.uniform(0, 12, 16)
@@ -74,7 +74,7 @@ def test_an_oracle_collides_less_than_a_static_prediction(crossing, planner, is_
 
 
 def test_a_robot_without_a_feasible_motion_evades_or_brakes():
-    """Somebody walks towards it from the front, too near to keep the distance."""
+    """A person walks towards the robot and is too near for it to keep the distance."""
     path_m = np.stack([1.0 - 0.24 * np.arange(1, N_STEPS + 1), np.zeros(N_STEPS)], axis=1)
     person = Belief(
         np.zeros((60, 1), dtype=np.int64),
@@ -104,7 +104,7 @@ def test_the_same_seed_gives_the_same_episodes(crossing):
     assert (first.start_m != other.start_m).any()
 
 
-def test_parts_share_no_moment(crossing):
+def test_parts_do_not_overlap(crossing):
     tuning, test = (
         draw_episodes(crossing, Robot(), RADIUS_M, 30, seed=0, part=part)
         for part in ((0.0, 0.5), (0.5, 1.0))
@@ -113,7 +113,7 @@ def test_parts_share_no_moment(crossing):
     assert (tuning.ticks + tuning.n_ticks).max() <= test.ticks.min()
 
 
-def test_a_start_is_free(crossing):
+def test_nobody_is_near_a_start(crossing):
     episodes = draw_episodes(crossing, Robot(), RADIUS_M, 30, seed=0)
 
     people_m = crossing.present_m[episodes.ticks * SUBSTEPS]
@@ -126,7 +126,7 @@ def test_a_short_recording_is_refused_with_the_needed_length(crossing):
         draw_episodes(crossing, Robot(), RADIUS_M, 10, seed=0, part=(0.0, 0.05))
 
 
-def test_a_frozen_robot_counts_as_such():
+def test_a_standing_robot_counts_as_frozen():
     episodes = Episodes(np.array([0, 0]), np.zeros((2, 2)), np.array([[4.0, 0], [4.0, 0]]), 10)
     states = np.zeros((2, 11, 4))
     states[1, :, 0] = 0.4 * np.arange(11)  # the second one drives
@@ -140,7 +140,7 @@ def test_a_frozen_robot_counts_as_such():
     assert metrics["collision"].tolist() == [0.0, 0.0]
 
 
-def test_a_robot_that_is_walked_into_collides_standing():
+def test_a_collision_while_the_robot_stands_is_a_standing_hit():
     episodes = Episodes(np.array([0]), np.zeros((1, 2)), np.array([[4.0, 0]]), 4)
     gap_m = np.array([[1.0, 0.2, -0.1, 0.2]])
     drives = Drives(np.zeros((1, 5, 4)), np.array([4]), np.array([False]), gap_m)
@@ -153,7 +153,7 @@ def test_a_robot_that_is_walked_into_collides_standing():
 
 @pytest.mark.parametrize("angle", [0.0, 0.4, 2.0])
 @pytest.mark.parametrize("sigma_m", [0.0, 0.3])
-def test_an_isotropic_region_is_a_circle_of_its_radius_and_the_radii(sigma_m, angle):
+def test_an_isotropic_region_is_a_circle_enlarged_by_the_contact_distance(sigma_m, angle):
     radius = confidence_to_sigmas(0.95)
     xx, xy, yy = region_form(sigma_m**2 * np.eye(2), np.array(radius), 0.6)
 
@@ -161,7 +161,7 @@ def test_an_isotropic_region_is_a_circle_of_its_radius_and_the_radii(sigma_m, an
     assert xx * x * x + 2 * xy * x * y + yy * y * y == pytest.approx(1.0)
 
 
-def test_an_ellipse_is_longer_along_its_major_axis_by_the_radii():
+def test_both_semi_axes_of_an_ellipse_are_enlarged_by_the_contact_distance():
     turn = np.array([[np.cos(0.7), -np.sin(0.7)], [np.sin(0.7), np.cos(0.7)]])
     covariance = turn @ np.diag([0.5**2, 0.1**2]) @ turn.T
     xx, xy, yy = region_form(covariance, np.array(2.0), 0.6)
@@ -171,7 +171,7 @@ def test_an_ellipse_is_longer_along_its_major_axis_by_the_radii():
         assert axis @ form @ axis == pytest.approx(1.0 / reach_m**2)
 
 
-def test_the_expected_contact_is_that_of_samples():
+def test_the_expected_contact_equals_the_mean_over_samples():
     covariance, scale_m, at = np.array([[0.2, 0.05], [0.05, 0.1]]), 0.5, np.array([0.3, -0.4])
     (xx, xy, yy), peak = contact_form(covariance, scale_m)
 
@@ -220,7 +220,7 @@ def test_an_interval_of_equal_episodes_has_no_width():
     assert interval(np.full(12, 0.5), np.arange(12) // 3) == [0.5, 0.5, 0.5]
 
 
-def test_an_interval_of_independent_episodes_is_that_of_the_mean():
+def test_an_interval_of_independent_episodes_is_1_96_standard_errors_wide():
     values = np.random.default_rng(0).normal(2.0, 1.0, 400)
 
     mean, low, high = interval(values, np.arange(400))
@@ -229,8 +229,8 @@ def test_an_interval_of_independent_episodes_is_that_of_the_mean():
     assert low < mean < high
 
 
-def test_a_costmap_closes_the_way_that_time_would_open():
-    """Somebody has crossed the robot's way before it gets there."""
+def test_a_costmap_blocks_a_way_that_is_free_when_the_robot_arrives():
+    """A person has crossed the robot's way before it arrives there."""
     path_m = np.stack([np.full(N_STEPS, 3.0), 1.6 + 0.3 * np.arange(N_STEPS) - 3.0], axis=1)
     crossing = Belief(
         np.zeros((60, 1), dtype=np.int64),

@@ -1,4 +1,4 @@
-"""A crowd whose people see the robot."""
+"""A crowd that reacts to the robot."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def scene():
 
 
 def standing_robot(scene, at_m, **options):
-    """Least distance of centres, and the walker's path, while a robot stands there."""
+    """Smallest distance of centres, and path of the walking person, while the robot stands."""
     episodes = Episodes(np.array([10]), np.array([at_m]), np.array([at_m]), 40)
     world = ReactiveCrowd(scene, VELOCITY, episodes, Setting(CHANCE, 4.8), RADII_M, **options)
     path_m = np.broadcast_to(at_m, (1, 3, 2))
@@ -72,8 +72,7 @@ def test_a_robot_out_of_the_way_changes_nothing(scene):
     assert walked_m == pytest.approx(recorded_m, abs=1e-6)
 
 
-def test_a_prediction_follows_the_crowd_as_it_is_now(scene):
-    """The robot of the planner passes, and equal episodes give equal drives."""
+def test_a_robot_passes_people_who_react_and_equal_episodes_give_equal_drives(scene):
     episodes = Episodes(np.array([18]), np.array([[2.0, 0.1]]), np.array([[-6.0, 0.1]]), 40)
     setting = Setting(CHANCE, 4.8, None, 0.1)
     drives = []
@@ -85,7 +84,7 @@ def test_a_prediction_follows_the_crowd_as_it_is_now(scene):
     assert (drives[0].states == drives[1].states).all()
 
 
-def test_a_robot_drives_where_nobody_is_predicted(scene):
+def test_a_robot_drives_although_nobody_is_predicted(scene):
     episodes = Episodes(np.array([-50]), np.zeros((1, 2)), np.array([[6.0, 0.0]]), 20)
     setting = Setting(CHANCE, 4.8)
     world = ReactiveCrowd(scene, VELOCITY, episodes, setting, RADII_M)
@@ -95,7 +94,7 @@ def test_a_robot_drives_where_nobody_is_predicted(scene):
     assert drives.is_arrived.all() and np.isinf(drives.gap_m).all()
 
 
-def test_the_seed_decides_who_is_attentive(scene):
+def test_the_seed_selects_the_attentive_people(scene):
     least_m = [standing_robot(scene, [0.0, 0.05], attentive=0.5, seed=s)[0] for s in range(8)]
 
     assert min(least_m) < 0.1 and max(least_m) > sum(RADII_M)
@@ -123,5 +122,5 @@ def test_avoidance_of_two_is_opposite_and_pushes_apart():
         ([np.nan, np.nan], [np.nan, np.nan], 0.6),  # is not there
     ],
 )
-def test_nobody_avoids_who_is_not_in_the_way(second_m, second_m_s, reach_m):
+def test_only_people_on_a_collision_course_are_avoided(second_m, second_m_s, reach_m):
     assert pair([0.0, 0.0], second_m, [1.0, 0.0], second_m_s, reach_m)[0].tolist() == [0.0, 0.0]
