@@ -1,4 +1,4 @@
-"""Coverage of models as shipped and with adaptive calibration that starts from nothing.
+"""Coverage of models as shipped and with an adaptive calibration without stored state.
 
 Recordings are replayed through the node's own predictor and its self-evaluation. A prediction is
 always evaluated with the ellipses that were published with it. Each test recording of the benchmark
@@ -49,12 +49,12 @@ from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
 from social_implicit_ros.uncertainty.ellipses import radius_at
 from social_implicit_ros.untrusted_files import printable_text
 
-#: Confidence of the ellipses that are evaluated.
+#: Confidence level of the ellipses that are evaluated.
 CONFIDENCE = 0.95
-#: Tolerance of the coverage, and the number of positions from which on a coverage is significant.
+#: Tolerance of the coverage, and minimum number of positions for a significant coverage.
 BAND = 0.03
 MIN_POSITIONS = 100
-#: When the running coverage is read, and the window of the coverage over time, seconds.
+#: Time at which the running coverage is reported, and window of the coverage over time, seconds.
 EARLY_S = 60.0
 WINDOW_S = 60.0
 
@@ -64,11 +64,11 @@ class Case:
     """A model and a recording that it was not trained on.
 
     Attributes:
-        family: the name that the model was asked by.
-        name: of the recording.
-        model: to evaluate.
+        family: name by which the model was requested.
+        name: name of the recording.
+        model: the model to evaluate.
         source: the recording.
-        walls: that predictions keep out of.
+        walls: walls that predictions keep out of.
     """
 
     family: str
@@ -84,20 +84,20 @@ def benchmark_cases(
     """The benchmark's test recordings, each with the models that were not trained on it.
 
     Args:
-        data: the folder that holds `eth_ucy/all_data`.
-        splits: keys of `LEAVE_ONE_OUT`; all where empty.
-        models: names as `candidate` takes them; all shipped families where empty.
+        data: folder that contains `eth_ucy/all_data`.
+        splits: keys of `LEAVE_ONE_OUT`; all if empty.
+        models: names as for `candidate`; all shipped families if empty.
 
     Raises:
-        BenchmarkError: no such data, or a model that does not fit.
-        ModelFileError: no such model.
+        BenchmarkError: the data are missing, or a model does not fit the benchmark.
+        ModelFileError: a model does not exist.
     """
     splits = splits or list(LEAVE_ONE_OUT)
     folder = data / "eth_ucy" / "all_data"
     paths = [folder / f"{name}.txt" for split in splits for name in LEAVE_ONE_OUT[split]]
     for path in paths:
         if not path.is_file():
-            raise BenchmarkError(f"there is no {path}: give the folder of the recordings")
+            raise BenchmarkError(f"there is no {path}: give the folder that contains eth_ucy")
     recordings = {path.stem: open_source(path) for path in paths}
     cases = []
     for one in map(candidate, dict.fromkeys(models or families())):
@@ -112,8 +112,8 @@ def recording_cases(paths: Iterable[Path], request: Request) -> list[Case]:
     """The requested section of every recording with every model.
 
     Raises:
-        ModelFileError: no such model.
-        RecordingError: a recording that cannot be read, or an unusable map.
+        ModelFileError: a model does not exist.
+        RecordingError: a recording cannot be read, or a map is unusable.
     """
     models = {name: load_model(name) for name in request.models}
     opened = [
@@ -139,14 +139,14 @@ def compare_calibrations(
         Model -> recording -> `as_shipped` and `adaptive` -> metric -> value.
 
     Raises:
-        BenchmarkError: nothing to evaluate in a recording.
-        RecordingError: a recording that cannot be read.
+        BenchmarkError: a recording has nothing to evaluate.
+        RecordingError: a recording cannot be read.
     """
     results: dict[str, Any] = {}
     with progress_bar(console) as progress:
         for case in cases:
             row = results.setdefault(case.family, {}).setdefault(case.name, {})
-            for way in ("as_shipped", "adaptive"):
+            for variant in ("as_shipped", "adaptive"):
                 task = progress.add_task(
                     f"{case.family}, {case.name}", total=case.source.n_messages
                 )
@@ -154,11 +154,11 @@ def compare_calibrations(
                     case.model,
                     case.source,
                     settings,
-                    is_adaptive=way == "adaptive",
+                    is_adaptive=variant == "adaptive",
                     walls=case.walls,
                     advance=partial(progress.advance, task),
                 )
-                row[way] = _metrics(replay)
+                row[variant] = _metrics(replay)
                 progress.remove_task(task)
             for note in (*case.source.remarks, *replay.notes):
                 text = escape(printable_text(f"{case.name}: {note}"))
@@ -171,12 +171,13 @@ class CalibrationReplay:
     """Positions that were evaluated during a replay, in the order of evaluation.
 
     Attributes:
-        times_s: (E,) when each position was evaluated, seconds since the first prediction.
+        times_s: (E,) times of the evaluations, seconds since the first prediction.
         levels: (E,) confidence of the smallest published ellipse that covers the ground truth.
         steps: (E,) predicted steps, from 0.
-        duration_s: from the first prediction to the last.
-        area_m2: geometric mean of the areas of all published ellipses of `CONFIDENCE`.
-        notes: what of the recording is left out.
+        duration_s: time from the first prediction to the last, seconds.
+        area_m2: geometric mean of the areas of all published ellipses of `CONFIDENCE`, square
+            metres.
+        notes: remarks on the entries of the recording that are left out.
     """
 
     times_s: FloatArray
@@ -192,7 +193,7 @@ class CalibrationReplay:
 
     @property
     def coverage(self) -> float:
-        """Share of all evaluated positions inside the ellipse."""
+        """Share of all evaluated positions that are inside their ellipse."""
         return coverage(self.levels, CONFIDENCE)
 
     @property
@@ -202,29 +203,33 @@ class CalibrationReplay:
         return scores_of_curves(np.array([reliability_curve(levels)[1] for levels in of_steps]))
 
     def running_coverage(self, at_s: float) -> float:
-        """Share inside the ellipse of all positions evaluated by then; NaN where there is none."""
+        """Coverage of all positions evaluated until `at_s`; NaN without any."""
         return coverage(self.levels[self.times_s <= at_s], CONFIDENCE)
 
     def seconds_to_band(self) -> float:
-        """Seconds until the running coverage is first within `BAND`; infinite if it never is."""
-        moments_s, last = np.unique(self.times_s[::-1], return_index=True)
+        """Seconds until the running coverage is first within `BAND`; infinite if it never is.
+
+        The coverage must be of at least `MIN_POSITIONS`.
+        """
+        distinct_s, last = np.unique(self.times_s[::-1], return_index=True)
         n_scored = len(self.times_s) - last
         running = np.cumsum(self.levels <= CONFIDENCE)[n_scored - 1] / n_scored
         near = (np.abs(running - CONFIDENCE) <= BAND) & (n_scored >= MIN_POSITIONS)
-        return float(moments_s[near.argmax()]) if near.any() else float("inf")
+        return float(distinct_s[near.argmax()]) if near.any() else float("inf")
 
     def seconds_in_window(self, window_s: float, band: float) -> tuple[float, float]:
-        """Seconds for which the coverage of the latest `window_s` was within `band`, and was not.
+        """Seconds in which the coverage of a sliding window is within `band`, and outside of it.
 
-        Counted from the first full window on, at every time at which something was evaluated.
+        The window covers the latest `window_s`. It is evaluated at every time of `times_s`, from
+        the first full window.
         """
-        moments_s, first = np.unique(self.times_s, return_index=True)
+        distinct_s, first = np.unique(self.times_s, return_index=True)
         ends = np.append(first[1:], len(self.times_s))
-        begins = np.searchsorted(self.times_s, moments_s - window_s, side="right")
+        begins = np.searchsorted(self.times_s, distinct_s - window_s, side="right")
         inside = np.append(0, np.cumsum(self.levels <= CONFIDENCE))
         share = (inside[ends] - inside[begins]) / (ends - begins)
-        lasting_s = np.diff(moments_s, append=moments_s[-1:])
-        full = moments_s >= window_s
+        lasting_s = np.diff(distinct_s, append=distinct_s[-1:])
+        full = distinct_s >= window_s
         near = np.abs(share - CONFIDENCE) <= band
         return float(lasting_s[full & near].sum()), float(lasting_s[full & ~near].sum())
 
@@ -241,17 +246,18 @@ def replay_calibration(
     """Predicts once per step, at the stamp of a message, and scores the predictions.
 
     Args:
-        model: to evaluate.
+        model: the model to evaluate.
         source: the recording. When its stamps jump back, as in a looped recording, the histories
             are reset; the adaptive calibration is not.
-        settings: as the node's parameters, except tick rate, confidence and corrections.
-        is_adaptive: an adaptive calibration starts from nothing; otherwise the model is as shipped.
-        walls: that predictions keep out of.
-        advance: called with the number of messages whenever some were read.
+        settings: parameters of the node; tick rate, confidence and corrections are not used.
+        is_adaptive: whether an adaptive calibration is used, without stored state; otherwise the
+            model is evaluated as shipped.
+        walls: walls that predictions keep out of.
+        advance: called with the number of messages read since the last call.
 
     Raises:
-        BenchmarkError: a recording too short, or without people.
-        RecordingError: the recording turns out to be damaged.
+        BenchmarkError: the recording is too short or without people.
+        RecordingError: the recording is damaged.
     """
     config = predictor_config(source, settings)
     pipeline = replace(config.pipeline, confidence=CONFIDENCE, correct_trajectories=False)
@@ -296,7 +302,7 @@ def replay_calibration(
     left_out.add_unreadable_transforms(transforms.n_unreadable)
     notes = left_out.notes()
     if not levels:
-        why = "nobody was seen for long enough after a prediction to score it"
+        why = "nobody was observed for long enough after a prediction to score it"
         raise BenchmarkError("; ".join([f"{source.path}: {why}", *notes]))
     return CalibrationReplay(
         times_s=(np.concatenate(times_ns) - stamps_ns[0]) * 1e-9,

@@ -1,6 +1,6 @@
 """The leave-one-out table: every model on the splits that it was not trained on.
 
-With every metric also on recordings of robots and halls, which no split has.
+With all metrics, models are also evaluated on recordings of robots and halls, outside of splits.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ from social_implicit_ros.recordings.text_formats.robot_recordings import (
 )
 from social_implicit_ros.recordings.text_formats.text import Recording
 
-#: What a robot that plans again and again relies on most, seconds ahead.
+#: Horizon on which a robot that replans continuously relies most, seconds, and its step.
 REPLANNING_S = 1.2
-_SOON = round(REPLANNING_S / STEP_S) - 1
-#: Mean error of the mean path at that time over that of a tuned Kalman filter, at 10 Hz.
+_REPLANNING_STEP = round(REPLANNING_S / STEP_S) - 1
+#: Mean error of the mean trajectory at that horizon, relative to a tuned Kalman filter at 10 Hz.
 OVER_KALMAN = "error_1.2s_over_kalman"
 
 #: Metrics in the order of tables.
@@ -59,7 +59,9 @@ ROBOT_ROWS: dict[str, Row] = {
             *("fde_over_cv_stopped", "fde_over_cv_started", "head_on_rate", "head_on_rate_people"),
         )
     },
-    OVER_KALMAN: Row(Metric(lambda p, _, truth: distances(p.mean, truth)[:, _SOON]), "", "low"),
+    OVER_KALMAN: Row(
+        Metric(lambda p, _, truth: distances(p.mean, truth)[:, _REPLANNING_STEP]), "", "low"
+    ),
 }
 
 
@@ -77,14 +79,14 @@ def leave_one_out(
     """Evaluates the baselines and every given model on every given split.
 
     Args:
-        data: the folder that holds `eth_ucy/all_data`.
+        data: folder that contains `eth_ucy/all_data`.
         splits: keys of `LEAVE_ONE_OUT`.
-        models: names as `candidate` takes them; all shipped families where empty.
-        n_samples: K of ADE and FDE.
-        seed: of the samples and of the tracker noise.
-        all_metrics: every metric instead of ADE and FDE alone.
+        models: names as for `candidate`; all shipped families if empty.
+        n_samples: number of samples K for ADE and FDE.
+        seed: seed of the samples and of the tracker noise.
+        all_metrics: whether all metrics are computed, not only ADE and FDE.
         tracker_noise_m: standard deviation of noise on every observed position, metres.
-        console: where progress is shown.
+        console: terminal for the progress.
 
     Returns:
         `{"models": {NAME: {"parameters", "held_out", "splits", "average", "robot"}}, "reference":
@@ -93,14 +95,14 @@ def leave_one_out(
         `all_metrics`.
 
     Raises:
-        RecordingError: no such data.
-        BenchmarkError: a model that does not fit the benchmark.
-        ModelFileError: no such model.
+        RecordingError: the data are missing.
+        BenchmarkError: a model does not fit the benchmark.
+        ModelFileError: a model does not exist.
     """
     test_scenes = {}
     for split in splits:
         found = split_scenes(data, split, min_agents=1)
-        found.sort(key=lambda scene: len(scene.ids) == 1)  # those of a single agent last
+        found.sort(key=lambda scene: len(scene.ids) == 1)  # single agents last
         test_scenes[split] = with_tracker_noise(found, tracker_noise_m, seed)
     candidates = [candidate(name) for name in dict.fromkeys((*BASELINES, *(models or families())))]
     of_robots = robot_recordings(data) if all_metrics else {}
@@ -127,7 +129,7 @@ def leave_one_out(
 def _robot_results(
     name: str, of_robots: Mapping[str, Sequence[Recording]], n_samples: int, seed: int
 ) -> dict[str, Metrics]:
-    """Metrics of the model of all recordings; none for a file per split."""
+    """Metrics of the model NAME itself, by folder; empty for a name with `{split}`."""
     if not of_robots or "{split}" in name:
         return {}
     model = load_benchmark_model(name)
@@ -149,7 +151,7 @@ def robot_metrics(
 ) -> Metrics:
     """Metrics of a model on the windows of one folder, by the names of `ROBOT_ROWS`.
 
-    `OVER_KALMAN` is among them where the recordings are at 10 Hz.
+    They include `OVER_KALMAN` if the recordings are at 10 Hz.
     """
     windows = list(chain.from_iterable(map(robot_windows, recordings)))
     over_kalman = is_fast(recordings)
@@ -169,7 +171,7 @@ def robot_metrics(
         ],
     )
     if over_kalman:
-        ground_truth = np.concatenate([scene.future[:, _SOON] for scene, _ in windows])
+        ground_truth = np.concatenate([scene.future[:, _REPLANNING_STEP] for scene, _ in windows])
         fast = [fast for _, fast in windows]
         found[OVER_KALMAN] /= tuned_error_m(fast, ground_truth, 1.0 / RATE_HZ, REPLANNING_S)
     return found

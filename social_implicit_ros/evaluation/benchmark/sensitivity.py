@@ -1,7 +1,7 @@
-"""Metrics of predictions that are shifted on purpose.
+"""Sensitivity of metrics to predictions that are shifted by centimetres.
 
-The experiment of the Social-Implicit paper (Mohamed et al., ECCV 2022, section 5): ADE and FDE of
-the best of 20 samples hardly change when all samples are shifted by centimetres; AMD and KDE do.
+This is the experiment of the Social-Implicit paper (Mohamed et al., ECCV 2022, section 5): ADE and
+FDE of the best of 20 samples hardly change; AMD and KDE do.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT, Scene, split_scenes
 from social_implicit_ros.types import FloatArray
 
-#: Added to both coordinates of every predicted position, metres.
+#: Shifts of both coordinates of every predicted position, metres.
 SHIFTS_M = (-0.1, -0.01, 0.0, 0.01, 0.1)
 METRIC_NAMES = ("ade", "fde", "amd", "amv", "kde")
 
@@ -48,11 +48,11 @@ def metric_sensitivity(
     seed: int = 0,
     console: Console,
 ) -> dict[str, Any]:
-    """Metrics of every given model, split and shift; arguments and errors as of `leave_one_out`.
+    """Metrics of every given model, split and shift; arguments and errors as in `leave_one_out`.
 
     Returns:
         `{"models": {NAME: {SPLIT: {SHIFT: {"ade", "fde", "amd", "amv", "kde"}}}}, ...}`, shifts in
-        metres as text, and a split `average` where all five are given.
+        metres as text, and a split `average` if all five are given.
     """
     names = dict.fromkeys(models or families() or ("sampled_constant_velocity",))
     test_scenes = {split: split_scenes(data, split) for split in splits}
@@ -81,7 +81,7 @@ def shifted_metrics(
     seed: int = 0,
     each: Callable[..., Iterable[Any]] = map,
 ) -> dict[str, Metrics]:
-    """Metrics of one model on one split for every shift; arguments as of `evaluate_split`.
+    """Metrics of one model on one split for every shift; arguments as in `evaluate_split`.
 
     Returns:
         Shift in metres as text -> ade, fde (m), amd, amv (m^2), kde (nats).
@@ -100,10 +100,10 @@ def shifted_metrics(
 def _measure(
     model: TrajectoryModel, n_samples: int, scene: Scene, seed: int
 ) -> list[list[FloatArray]]:
-    """For every shift the arrays of `METRIC_NAMES`, per agent or of the scene.
+    """The values of `METRIC_NAMES` for every shift, per agent or per scene.
 
-    A prediction shifted one way is the truth shifted the other way, so that neither samples nor
-    mixtures are made again for another shift.
+    Instead of the prediction, the ground truth is shifted in the opposite direction, so that
+    samples and mixtures are computed only once.
     """
     few, many = (
         model.predict(scene.observed, n_samples=number, seed=seed).samples

@@ -7,7 +7,7 @@ kde; and jade, jfde and collision_rate, in which scenes of a single agent count,
 
 Input: ade, fde, jade, jfde, miss_rate and collision_rate use K samples (20 by default); amd, amv,
 kde and energy use 1000 samples; mean_ade, mean_fde, nll, coverage_95, r_avg and r_min use the
-prediction's mean and covariance at 1000 samples, as a robot does, calibration included.
+prediction's mean and calibrated covariance at 1000 samples, as a robot does.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ from social_implicit_ros.types import FloatArray
 
 #: Metrics of one split by name; metres, square metres for amv, nats for kde and nll, else shares.
 Metrics = dict[str, float]
-#: Of a candidate on a split.
+#: Result of a candidate on a split.
 Result = TypeVar("Result")
 
 
@@ -70,10 +70,11 @@ class Row(NamedTuple):
     """A metric in the tables.
 
     Attributes:
-        unit: of the values; `count` for a number of positions without AMD or KDE as published, for
-            which the means use a substitute.
-        ideal: value for a perfect prediction.
-        of_few: measured with K samples, not with `DISTRIBUTION_SAMPLES`.
+        metric: how it is computed.
+        unit: unit of the values; `count` for the number of positions at which the published AMD or
+            KDE is undefined, so that the mean uses a substitute.
+        ideal: value of a perfect prediction.
+        of_few: whether it is computed from K samples instead of `DISTRIBUTION_SAMPLES`.
     """
 
     metric: Metric
@@ -135,15 +136,15 @@ ROWS: dict[str, Row] = {
     "amd_undefined": Row(Metric(amd_of_scene, _count), "count", "0"),
     "kde_degenerate": Row(Metric(kde_of_scene, _count), "count", "0"),
 }
-#: Those that are printed without --all-metrics, and those in which single agents count.
+#: Metrics that are printed without --all-metrics, and metrics that include single agents.
 DISPLACEMENT, JOINT = ("ade", "fde"), ("jade", "jfde", "collision_rate")
 
-#: Samples for the metrics of the whole distribution, as in the reference's evaluation.
+#: Number of samples for metrics of the distribution, as in the reference implementation.
 DISTRIBUTION_SAMPLES = 1000
 
 
 class BenchmarkError(ValueError):
-    """The benchmark cannot run as requested; the message gives the reason and the remedy."""
+    """The benchmark cannot run as requested; the message gives the reason and the fix."""
 
 
 def with_tracker_noise(test_scenes: Sequence[Scene], sigma_m: float, seed: int) -> list[Scene]:
@@ -171,20 +172,17 @@ def evaluate_split(
     """Metrics of a model on one split.
 
     Args:
-        model: from `load_benchmark_model`.
-        test_scenes: from `split_scenes`. Those of a single agent count in `jade`, `jfde` and
-            `collision_rate` only.
-        n_samples: K of the metrics of single samples.
-        seed: of the run; every scene draws its own noise from it.
-        all_metrics: every metric instead of `ade` and `fde` alone.
-        each: measures every scene, as `map` does; the metrics do not depend on the order.
+        model: a model of `load_benchmark_model`.
+        test_scenes: scenes of `split_scenes`. Those of a single agent count only in `jade`, `jfde`
+            and `collision_rate`.
+        n_samples: number of samples K for metrics of single samples.
+        seed: seed of the run, from which every scene derives its own.
+        all_metrics: whether all metrics are computed, not only `ade` and `fde`.
+        each: applies a function to every scene, like `map`; the metrics do not depend on the order.
 
     Returns:
         Metrics by name, see the module; with `all_metrics` also `amd_undefined` and
-        `kde_degenerate`, the numbers of positions for which AMD or KDE has no published value.
-
-    Raises:
-        BenchmarkError: a model of another horizon or step.
+        `kde_degenerate`, the numbers of positions at which the published AMD or KDE is undefined.
     """
     chosen = ROWS if all_metrics else {name: ROWS[name] for name in DISPLACEMENT}
     few = n_samples, [row.metric for row in chosen.values() if row.of_few]
@@ -212,9 +210,9 @@ def evaluate_split(
 
 
 def average_metrics(splits: Iterable[Mapping[str, float]]) -> Metrics:
-    """The mean over splits of every metric that all of them have; counts are added up."""
+    """The mean over splits of every metric that all of them have; counts are summed."""
     rows = list(splits)
-    # Not every split has every situation.
+    # NaN: a split does not contain every situation.
     values = {
         name: [row[name] for row in rows if not math.isnan(row[name])]
         for name in rows[0]
@@ -235,8 +233,8 @@ def load_benchmark_model(name: str) -> TrajectoryModel:
     """Loads a model and checks that it predicts the benchmark's horizon at its rate.
 
     Raises:
-        ModelFileError: no such model, or one that cannot be used.
-        BenchmarkError: a model of another horizon or step.
+        ModelFileError: the model does not exist or cannot be used.
+        BenchmarkError: the model has another horizon or step.
     """
     model = load_model(name)
     if model.n_predicted != N_PREDICTED or abs(model.step_s - STEP_S) > 1e-9:
@@ -252,8 +250,8 @@ class Candidate:
     """One row of the table.
 
     Attributes:
-        name: as asked for.
-        files: split -> name as `models.registry.load_model` takes it.
+        name: name as requested.
+        files: split -> name for `models.registry.load_model`.
         held_out: the splits whose recordings the model was not trained on.
     """
 
@@ -263,7 +261,7 @@ class Candidate:
 
 
 def candidate(name: str) -> Candidate:
-    """Finds the files of a name.
+    """Finds the model files of a name.
 
     Args:
         name: `default`; a baseline; a family NAME of which NAME_<split> is shipped for every
@@ -297,7 +295,7 @@ def families() -> tuple[str, ...]:
 
 
 def parameter_count(model: TrajectoryModel) -> int:
-    """Live parameters as the model card counts them; 0 for a baseline."""
+    """Number of live parameters in the model card; 0 for a baseline."""
     return model.card.parameters if isinstance(model, OnnxModel) else 0
 
 
@@ -311,15 +309,15 @@ def on_splits(
 
     Args:
         candidates: the models.
-        test_scenes: of each split.
-        evaluate: called as `evaluate_split`, for each candidate and split.
-        console: where progress is shown.
+        test_scenes: test scenes of each split.
+        evaluate: called for each candidate and split, with the arguments of `evaluate_split`.
+        console: terminal for the progress.
 
     Yields:
-        Each candidate, with the results by split.
+        Each candidate, with its results by split.
 
     Raises:
-        BenchmarkError, ModelFileError: as `load_benchmark_model`, before anything is computed.
+        BenchmarkError, ModelFileError: see `load_benchmark_model`; raised before the evaluation.
     """
     loaded = [
         {split: load_benchmark_model(one.files[split]) for split in test_scenes}

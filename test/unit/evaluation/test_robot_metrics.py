@@ -50,7 +50,7 @@ def test_windows_are_at_the_model_rate_and_never_span_a_gap(data: Path) -> None:
     assert not ((starts_ms < 6_900) & (ends_ms > 6_000)).any()
 
 
-def test_constant_velocity_is_exact_for_who_walks_straight(data: Path) -> None:
+def test_constant_velocity_is_exact_for_straight_walks(data: Path) -> None:
     recordings = robot_recordings(data)
     assert is_fast(recordings["fast"])
     assert not is_fast(recordings["slow"])

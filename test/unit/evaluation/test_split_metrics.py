@@ -44,14 +44,14 @@ def straight(tmp_path: Path) -> Path:
     return write_walks(tmp_path)
 
 
-def test_who_walks_straight_is_predicted_exactly(straight: Path) -> None:
+def test_straight_walks_are_predicted_exactly(straight: Path) -> None:
     scenes = split_scenes(straight, "univ")
     assert len(scenes) == 2 * 4  # two recordings of 23 frames, windows of 20
     metrics = evaluate_split(ConstantVelocity(), scenes)
     assert metrics == pytest.approx({"ade": 0.0, "fde": 0.0}, abs=1e-9)
 
 
-def test_who_turns_is_missed_by_the_chord(tmp_path: Path) -> None:
+def test_the_error_at_a_turn_is_the_distance_from_the_straight_line(tmp_path: Path) -> None:
     scenes = split_scenes(write_walks(tmp_path, turn_rad=0.3), "eth")
     metrics = evaluate_split(ConstantVelocity(), scenes)
     scene = scenes[0]
@@ -60,7 +60,7 @@ def test_who_turns_is_missed_by_the_chord(tmp_path: Path) -> None:
     assert metrics["fde"] == pytest.approx(expected.mean())
 
 
-def test_all_metrics_are_those_of_the_issue_and_consistent(straight: Path) -> None:
+def test_all_metrics_are_present_and_consistent(straight: Path) -> None:
     metrics = evaluate_split(Wanderer(), split_scenes(straight, "hotel"), all_metrics=True)
     assert list(metrics) == list(ROWS)
     # Everybody walks side by side.
@@ -77,7 +77,7 @@ def test_all_metrics_are_those_of_the_issue_and_consistent(straight: Path) -> No
     assert metrics["r_min"] < 0.1
 
 
-def test_figures_do_not_depend_on_threads(straight: Path) -> None:
+def test_metrics_do_not_depend_on_threads(straight: Path) -> None:
     scenes = split_scenes(straight, "univ")
     one = evaluate_split(Wanderer(), scenes, all_metrics=True)
     with ThreadPoolExecutor(2) as pool:
@@ -85,7 +85,7 @@ def test_figures_do_not_depend_on_threads(straight: Path) -> None:
     assert two == pytest.approx(one, rel=0.0, abs=0.0, nan_ok=True)
 
 
-def test_another_seed_draws_other_noise_and_no_scene_repeats_anothers(straight: Path) -> None:
+def test_results_depend_on_the_seed_and_every_scene_has_its_own(straight: Path) -> None:
     scenes = split_scenes(straight, "eth")
     first, again, other = (evaluate_split(Wanderer(), scenes, seed=seed) for seed in (0, 0, 1))
     assert first == again != other
@@ -93,7 +93,7 @@ def test_another_seed_draws_other_noise_and_no_scene_repeats_anothers(straight: 
     assert len(set(seeds)) == len(seeds)
 
 
-def test_scene_figures_are_means_of_scenes_not_of_agents(straight: Path) -> None:
+def test_scene_metrics_are_means_over_scenes_not_over_agents(straight: Path) -> None:
     scenes = split_scenes(straight, "eth")
     assert [len(scene.ids) for scene in scenes] == [3, 3, 3, 2]
     metrics = evaluate_split(Wanderer(), scenes, all_metrics=True)
@@ -147,7 +147,7 @@ def test_a_situation_that_a_split_lacks_is_not_averaged() -> None:
     assert averages == pytest.approx({"head_on_rate": 0.2, "nll": np.nan}, nan_ok=True)
 
 
-def test_averages_are_of_what_all_splits_have_and_counts_add_up() -> None:
+def test_averages_are_of_metrics_that_all_splits_have_and_counts_are_summed() -> None:
     rows = [{"ade": 1.0, "amd_undefined": 2.0}, {"ade": 3.0, "amd_undefined": 5.0, "fde": 1.0}]
     assert average_metrics(rows) == {"ade": 2.0, "amd_undefined": 7.0}
 
@@ -185,7 +185,7 @@ def test_constant_velocity_has_its_published_metrics(
 
 @needs_recordings
 @pytest.mark.benchmark_data
-def test_the_amd_of_who_stands_still_and_has_no_spread_is_finite() -> None:
+def test_the_amd_of_standing_people_without_a_spread_is_finite() -> None:
     scene = split_scenes(DATA, "hotel")[0]
     model = ConstantVelocity(heading_sigma_rad=np.radians(25.0))
     samples = model.predict(scene.observed, n_samples=200).samples
