@@ -1,6 +1,6 @@
-"""Content of the report page: a scene to play, the worst moments, and a map.
+"""Content of the report page: an animated scene, the largest errors, and a map.
 
-Each is selected while the recording is streamed, in memory independent of its length.
+Each is selected while the recording is streamed; memory does not grow with its length.
 """
 
 from __future__ import annotations
@@ -22,22 +22,24 @@ from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, IntArray, Prediction
 from social_implicit_ros.uncertainty.ellipses import ellipse_axes, radius_at
 
-#: A scene: its duration, the time between frames, and the most people in a frame.
+#: Scene: duration and time between frames, seconds; maximum number of people in a frame.
 SCENE_S, FRAME_S, SCENE_PEOPLE = 24.0, 0.2, 40
-#: Worst moments kept for each model, and the people shown around the one concerned.
+#: Number of largest errors of each model; for each, the maximum number of people that are shown,
+#: and their maximum distance, metres.
 N_WORST, WORST_PEOPLE, WORST_RADIUS_M = 10, 12, 8.0
-#: Two failures of one person within this time count as one moment, seconds.
+#: Of the errors of one person within this time, only the largest is shown, seconds.
 SAME_MOMENT_S = 6.0
-#: Edge of a map cell, metres; it doubles when a map has too many cells, or too many side by side.
-CELL_M, MAX_CELLS, MAX_CELLS_ABREAST = 0.5, 4000, 400
-#: Tracks drawn on a map, points of each, and their distance in time and space.
+#: Map: initial edge of a cell, metres, which doubles until the map has at most this number of
+#: cells, and of columns and rows.
+CELL_M, MAX_CELLS, MAX_CELLS_PER_SIDE = 0.5, 4000, 400
+#: Map: maximum numbers of tracks and of points per track; distance of points, seconds and metres.
 N_TRACKS, TRACK_POINTS, TRACK_PERIOD_S, TRACK_SPACING_M = 150, 150, 0.4, 0.25
 
-#: Confidences of the ellipses that are drawn.
+#: Confidence levels of the ellipses that are drawn.
 CONFIDENCES = (0.95, 0.5)
-#: Millimetres, tenths of a milliradian, and ten-thousandths.
+#: Units of the page for the values of `_ellipses`: 1 mm, 1 mm, 0.1 mrad and 1/10000.
 _ELLIPSE_UNITS = np.array([1e3, 1e3, 1e4, 1e4])
-#: Longest id on a page; a UUID has 36 characters.
+#: Maximum length of an id on the page; a UUID has 36 characters.
 MAX_ID = 48
 
 
@@ -47,8 +49,9 @@ class Snapshot:
 
     Attributes:
         past_m: (A, H, 2) positions in metres, NaN before the first observation.
-        truth_m: (A, T, 2) at the first model's steps, NaN where unknown.
-        predictions: of each model, NaN for agents without one; the mean is the only sample.
+        truth_m: (A, T, 2) ground truth at the first model's steps, NaN where unknown.
+        predictions: prediction of each model, NaN for agents without one; the mean is the only
+            sample.
         n_people: number of people in the tick, shown or not.
     """
 
@@ -82,21 +85,21 @@ class Snapshot:
 
 
 def snapshot(ticks: Mapping[str, ScoredTick], rows: IntArray) -> Snapshot:
-    """People of the first model's forecast, with the other models' predictions of them."""
-    lead = next(iter(ticks.values()))
-    ids = tuple(lead.forecast.ids[row] for row in rows.tolist())
+    """Takes people of the first model's forecast, with the predictions of all models."""
+    primary = next(iter(ticks.values()))
+    ids = tuple(primary.forecast.ids[row] for row in rows.tolist())
     predictions = {}
     for name, tick in ticks.items():
         row_of = {agent: row for row, agent in enumerate(tick.forecast.ids)}
         of_ids = np.array([row_of.get(agent, -1) for agent in ids], dtype=np.int64)
         predictions[name] = _rows_of(tick.forecast.prediction, of_ids)
     return Snapshot(
-        stamp_ns=lead.forecast.stamp_ns,
+        stamp_ns=primary.forecast.stamp_ns,
         ids=ids,
-        past_m=lead.forecast.past_m[rows],
-        truth_m=lead.context.ground_truth[rows],
+        past_m=primary.forecast.past_m[rows],
+        truth_m=primary.context.ground_truth[rows],
         predictions=predictions,
-        n_people=len(lead.forecast.ids),
+        n_people=len(primary.forecast.ids),
     )
 
 
@@ -123,7 +126,7 @@ def _ellipses(prediction: Prediction) -> FloatArray:
 
 
 class SceneChooser:
-    """Finds the part of a recording with the most complete ground truth."""
+    """Selects the section of a recording with the most complete ground truth."""
 
     def __init__(self) -> None:
         self._frames: list[Snapshot] = []
@@ -133,17 +136,17 @@ class SceneChooser:
 
     def add(self, ticks: Mapping[str, ScoredTick]) -> None:
         """Adds one tick of all models."""
-        lead = next(iter(ticks.values()))
-        stamp_ns = lead.forecast.stamp_ns
+        primary = next(iter(ticks.values()))
+        stamp_ns = primary.forecast.stamp_ns
         if self._frames:
             since_ns = stamp_ns - self._frames[0].stamp_ns
             if not 0 <= since_ns < SCENE_S * NS_PER_S:
                 self._close()
             elif stamp_ns - self._frames[-1].stamp_ns < FRAME_S * NS_PER_S - 1e6:
                 return
-        known = np.isfinite(lead.context.ground_truth).all(axis=(1, 2))
+        known = np.isfinite(primary.context.ground_truth).all(axis=(1, 2))
         self._score += int(known.sum())
-        self._frames.append(snapshot(ticks, _nearest_to_all(lead.forecast.present_m)))
+        self._frames.append(snapshot(ticks, _nearest_to_all(primary.forecast.present_m)))
 
     def encoded(self, walls: FloorPlan | None = None) -> dict[str, Any]:
         """The scene, and walls in its frame, in the form that the page reads."""
@@ -199,14 +202,14 @@ class WorstMoments:
             for known in self.failures
             if known.agent == agent and abs(known.stamp_ns - stamp_ns) < SAME_MOMENT_S * NS_PER_S
         ]
-        lead = next(iter(ticks.values())).forecast
-        if agent not in lead.ids or any(known.fde_m >= fde_m for known in same):
+        primary = next(iter(ticks.values())).forecast
+        if agent not in primary.ids or any(known.fde_m >= fde_m for known in same):
             return
-        distance_m = np.hypot(*(lead.present_m - tick.forecast.present_m[row]).T)
+        distance_m = np.hypot(*(primary.present_m - tick.forecast.present_m[row]).T)
         near = np.argsort(distance_m, kind="stable")[:WORST_PEOPLE]
         near = near[distance_m[near] < WORST_RADIUS_M]
-        # The agent concerned comes first.
-        here = lead.ids.index(agent)
+        # The agent with the error comes first.
+        here = primary.ids.index(agent)
         near = np.concatenate([[here], near[near != here]])
         kept = [known for known in self.failures if known not in same]
         kept.append(_Failure(fde_m, stamp_ns, agent, snapshot(ticks, near)))
@@ -224,16 +227,17 @@ class WorstMoments:
 
 
 class TrackMap:
-    """Where people walked, and the mean final error of predictions made there."""
+    """Map of tracks, and of the mean final error of the predictions made at each place."""
 
     def __init__(self, models: Iterable[str]) -> None:
         self._models = tuple(models)
         self._cell_m = CELL_M
-        # (C, 2) columns and rows, ascending, and (C, models, 2) predictions and sums of their FDE.
+        # (C, 2) column and row of each cell, sorted; (C, models, 2) number of predictions made
+        # there, and sum of their FDE.
         self._cells: IntArray = np.empty((0, 2), dtype=np.int64)
         self._sums = np.empty((0, len(self._models), 2))
         self._tracks: dict[str, list[tuple[float, float]]] = {}
-        self._ranks: list[tuple[int, str]] = []  # a heap, the highest rank first
+        self._ranks: list[tuple[int, str]] = []  # a heap of negative ranks
         self._drawn_ns = 0
 
     def add(self, measures: Mapping[str, Measures]) -> None:
@@ -269,20 +273,20 @@ class TrackMap:
             sums.append(np.zeros((len(rows), len(of_models), 2)))
             sums[-1][:, model, 0], sums[-1][:, model, 1] = 1.0, measures.fde_m[rows]
         self._add_up(np.concatenate(cells), np.concatenate(sums))
-        while len(self._cells) > MAX_CELLS or self._n_abreast() > MAX_CELLS_ABREAST:
+        while len(self._cells) > MAX_CELLS or self._n_per_side() > MAX_CELLS_PER_SIDE:
             self._cell_m *= 2
             self._add_up(self._cells // 2, self._sums)
 
     def _add_up(self, cells: IntArray, sums: FloatArray) -> None:
-        """Takes (N, 2) cells with their sums; equal ones become one."""
+        """Replaces the map by (N, 2) cells with their sums; sums of equal cells are added."""
         self._cells, of_cell = np.unique(cells, axis=0, return_inverse=True)
-        rows = sums.reshape(len(sums), math.prod(sums.shape[1:]))  # also of no cells
+        rows = sums.reshape(len(sums), math.prod(sums.shape[1:]))  # -1 fails without cells
         self._sums = sums_by_group(rows, of_cell.ravel(), len(self._cells)).reshape(
             -1, *sums.shape[1:]
         )
 
-    def _n_abreast(self) -> int:
-        """Columns or rows of the map, whichever are more."""
+    def _n_per_side(self) -> int:
+        """Number of columns or of rows of the map, whichever is larger."""
         return int(np.ptp(self._cells, axis=0).max()) + 1 if len(self._cells) else 0
 
     def _add_tracks(self, tick: ScoredTick) -> None:
@@ -296,7 +300,7 @@ class TrackMap:
                 points.append((x, y))
 
     def _begin(self, agent: str) -> list[tuple[float, float]] | None:
-        """A new track if the agent is drawn: those with the lowest checksums are."""
+        """Begins a track if the agent is drawn, else None; the lowest checksums are drawn."""
         rank = zlib.crc32(agent.encode(errors="backslashreplace"))
         if len(self._ranks) >= N_TRACKS:
             if rank >= -self._ranks[0][0]:
@@ -309,7 +313,7 @@ class TrackMap:
 
 
 def shown_id(agent: str) -> str:
-    """An id for a page: trackers may send names of a megabyte, which a checksum tells apart."""
+    """Shortens an id for the page; a checksum distinguishes ids that begin alike."""
     if len(agent) <= MAX_ID:
         return agent
     return f"{agent[: MAX_ID - 10]}~{zlib.crc32(agent.encode(errors='backslashreplace')):08x}"
@@ -331,7 +335,7 @@ def _packed(values: FloatArray) -> str:
     return base64.b64encode(packed.tobytes()).decode()
 
 
-#: Distance from the people up to which walls are drawn, metres, and the most rectangles.
+#: Distance from the people up to which walls are drawn, metres; maximum number of rectangles.
 NEAR_M, MAX_RECTANGLES = 10.0, 5000
 
 
@@ -341,7 +345,7 @@ def encoded_walls(
     """Rectangles near (N, 2) people: x, y, width and height in metres from the (2,) origin.
 
     Successive rows of a map with the same run of occupied cells are one rectangle. A map that is
-    rotated, or has more of them than a page needs, is not drawn.
+    rotated, or has more than `MAX_RECTANGLES` of them, is not drawn.
     """
     if walls is None or walls.yaw_rad != 0.0:
         return []

@@ -1,4 +1,4 @@
-"""A page on which a reader moves a prediction and sees the trajectory metrics respond."""
+"""An interactive page: the reader moves a prediction and sees how trajectory metrics respond."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from social_implicit_ros.models.noise import standard_normal
 from social_implicit_ros.recordings.text_formats.eth_ucy import N_PREDICTED
 from social_implicit_ros.types import FloatArray
 
-#: Samples for AMD, AMV and KDE, and how many of them ADE and FDE choose from.
+#: Number of samples for AMD, AMV and KDE, and of those from which ADE and FDE choose.
 N_SAMPLES = 1000
 N_PATHS = 20
-#: Grid points of the AMD table: stretch along the path, and the distance between the two halves of
-#: the samples in standard deviations.
+#: Grid points of the AMD table: stretch along the path, and distance between the two halves of the
+#: samples in standard deviations.
 STRETCHES = np.geomspace(0.25, 4.0, 17)
 SPLITS = np.append(np.arange(0.0, 12.25, 0.25), 50.0)
 #: Distance of the ground truth for which the table is computed, standard deviations.
@@ -26,7 +26,7 @@ _OFFSET = 2.0
 
 def demo_page(seed: int = 0) -> str:
     """The page as text."""
-    # Two numbers place a sample, the sign of the third says to which half it belongs.
+    # The first two numbers are the offset of a sample; the sign of the third selects its half.
     normals = standard_normal(N_SAMPLES, 3, seed, "sobol").astype(np.float64).round(4)
     data = {
         "normals": normals.tolist(),

@@ -1,4 +1,4 @@
-"""`report.html`: the results of `evaluate_bag` as one file that needs no network."""
+"""`report.html`: the results of `evaluate_bag` as one self-contained page."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from social_implicit_ros.evaluation.report.tables import STYLES, tracker_rows
 
 #: Recordings whose scene and map are shown: those with most complete predictions.
 SCENES, MAPS = 4, 12
-#: All scenes together, so that the page stays below 10 MB; the first one is shown in any case.
+#: Maximum size of all scenes together, so that the page stays below 10 MB; the first scene is
+#: always shown.
 SCENES_BYTES = 4_000_000
 
-#: Reliability from which on regions are called calibrated, see docs/metrics.md.
+#: Minimum reliability of regions that are called calibrated, see docs/metrics.md.
 CALIBRATED_R_AVG, CALIBRATED_R_MIN = 0.95, 0.90
 
 #: One line about each metric; docs/evaluation.md says more.
@@ -27,16 +28,16 @@ MEANINGS = {
     "best_fde": "the same at the end of the horizon",
     "mean_ade": "distance of the mean trajectory from the ground truth, mean over the horizon",
     "mean_fde": "the same at the end of the horizon",
-    "miss_rate": "people with no sample that ends within 2 m of the ground truth",
-    "collision_rate": "people whose predicted trajectories intersect",
+    "miss_rate": "share of predictions of which no sample ends within 2 m of the ground truth",
+    "collision_rate": "share of people whose samples pass within 0.2 m of another person's",
     "amd": "distance of the ground truth in units of the predicted spread: 1.253 if calibrated",
     "amv": "width of the predictions: among calibrated ones, lower is better",
     "kde": "negative log-likelihood of the ground truth, from the density of all samples",
     "energy": "mean sample error minus half the mean distance between samples",
-    "coverage_95": "share of true positions inside the 95 % region",
+    "coverage_95": "share of ground-truth positions inside the 95 % region",
     "r_avg": "agreement of confidence and coverage, mean over confidences and steps; 95 is good",
     "r_min": "the same at the worst confidence and step; 90 is good",
-    "latency_ms_median": "history and model of one tick, on the machine of this evaluation",
+    "latency_ms_median": "time for histories and model of one tick, on the evaluating machine",
     "latency_ms_p99": "the same, exceeded by one tick in a hundred",
 }
 
@@ -44,7 +45,12 @@ MEANINGS = {
 def report_page(
     results: Mapping[str, Any], highlights: Iterable[tuple[str, Mapping[str, Any]]]
 ) -> str:
-    """The page, of the content of `results.json`, and path and highlights of every recording."""
+    """Fills the page.
+
+    Args:
+        results: content of `results.json`.
+        highlights: path and highlights of every recording.
+    """
     models = list(results["models"])
     data = {
         "results": results,
@@ -90,7 +96,7 @@ def summary(results: Mapping[str, Any], name: str) -> list[str]:
 
 
 def _against_baseline(results: Mapping[str, Any], name: str, metric: str) -> str:
-    """How a metric, of which lower is better, compares with constant velocity."""
+    """Compares a metric, of which lower is better, with constant velocity."""
     baseline = results["models"].get("constant_velocity")
     if name == "constant_velocity" or baseline is None or not baseline["figures"][metric]:
         return ""
@@ -127,7 +133,7 @@ def _about_regions(metrics: Mapping[str, float | None]) -> str:
 def _chosen(
     highlights: Iterable[tuple[str, Mapping[str, Any]]], results: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Scenes, maps and worst moments to show; memory holds only the chosen ones."""
+    """Selects the scenes, maps and largest errors to show; only these are kept in memory."""
     models = list(results["models"])
     futures = {bag["path"]: bag["counts"][models[0]]["futures"] for bag in results["bags"]}
     largest = heapq.nlargest(MAPS, futures, key=lambda path: futures[path])
@@ -152,7 +158,7 @@ def _chosen(
 
 
 def _within(n_bytes: int, scenes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The first scene, and the others as far as they fit."""
+    """The first scene, and the next ones as long as all fit into `n_bytes`."""
     kept: list[dict[str, Any]] = []
     for scene in scenes:
         n_bytes -= len(json.dumps(scene))

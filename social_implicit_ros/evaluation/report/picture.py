@@ -38,9 +38,10 @@ _COLOURS = (
 )
 _INK, _GREY, _GRID, _FADED = "#1f2328", "#6b7280", "#e9ebef", "#8a94a3"
 _DASHES = (0, (2.6, 1.5))
-#: How much more opaque the region of the highlighted agent is.
+#: Factor of the opacity of the highlighted agent's regions.
 _HIGHLIGHT = 2.0
-#: Colours of an animation: with one palette for all frames a file holds only what changes.
+#: Number of colours of an animation. One palette for all frames keeps the file small, as only
+#: changes are stored.
 _PALETTE = 96
 _DIRECTIONS = 72
 _WALL = (0.30, 0.33, 0.38)
@@ -52,8 +53,10 @@ class View:
 
     Attributes:
         x_m, y_m: left and right, and lower and upper edge in metres.
-        subtitle: below the title; the drawing adds the time and the number of people.
+        title: first line above the drawing.
+        subtitle: second line, to which the time and the number of people are appended.
         start_ns: origin of that time, integer nanoseconds.
+        floor_plan: walls; None for no walls.
         highlighted: the agent that is drawn in colour, with its ground truth; None for all.
     """
 
@@ -85,7 +88,7 @@ def view_of(
     floor_plan: FloorPlan | None = None,
     margin_m: float = 1.0,
 ) -> View:
-    """A view of everybody who is predicted; raises ValueError if nobody is."""
+    """A view of all predicted people; raises ValueError if there are none."""
     presents = [_pasts(scored)[1] for scored in predictions]
     places = np.concatenate(presents) if presents else np.empty((0, 2))
     if not len(places):
@@ -99,16 +102,16 @@ def view_of(
 def write_picture(
     path: Path, scored: ScoredPrediction, view: View, *, width_px: int = 1600
 ) -> None:
-    """Draws one moment as PNG."""
+    """Draws one prediction as PNG."""
     _Canvas(view, width_px).draw(scored).save(path, optimize=True)
 
 
 def write_animation(
     path: Path, predictions: Sequence[ScoredPrediction], view: View, *, width_px: int = 840
 ) -> None:
-    """Draws two or more successive moments as a GIF that repeats, in real time."""
+    """Draws two or more successive predictions as a GIF that repeats in real time."""
     if len(predictions) < 2:
-        raise ValueError(f"an animation of {len(predictions)} moments, expected two or more")
+        raise ValueError(f"an animation of {len(predictions)} predictions, expected two or more")
     canvas = _Canvas(view, width_px)
     pictures = [canvas.draw(scored) for scored in predictions]
     some = np.concatenate([np.asarray(each) for each in pictures[:: max(len(pictures) // 4, 1)]])
@@ -124,21 +127,21 @@ def write_animation(
 
 
 def tube_outlines(start_m: FloatArray, mean: FloatArray, ellipses: FloatArray) -> FloatArray:
-    """(A, T, D, 2) outlines of the convex hulls of each two successive ellipses, counter-clockwise.
+    """(A, T, D, 2) outlines of the convex hulls of each two successive ellipses, metres.
 
-    A hull is found through its support function: in each direction, the point of the ellipse
-    that extends further.
+    They are counter-clockwise. A hull is found through its support function: in each of D
+    directions, it takes the point of the ellipse that extends further.
 
     Args:
-        start_m: (A, 2) present positions in metres, as the outlines and the mean.
-        mean: (A, T, 2) in metres.
-        ellipses: (A, T, 2, 2) in square metres, as covariances of which one sigma is drawn.
+        start_m: (A, 2) present positions, metres.
+        mean: (A, T, 2) mean positions, metres.
+        ellipses: (A, T, 2, 2) covariances whose one-sigma ellipses are drawn, square metres.
     """
     angles = np.linspace(0.0, 2.0 * np.pi, _DIRECTIONS, endpoint=False)
     direction = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
-    reach = np.einsum("atij,dj->atdi", ellipses, direction)
-    deviation = np.sqrt(np.maximum(np.einsum("atdi,di->atd", reach, direction), 1e-12))
-    furthest = mean[:, :, None] + reach / deviation[..., None]
+    projected = np.einsum("atij,dj->atdi", ellipses, direction)
+    deviation = np.sqrt(np.maximum(np.einsum("atdi,di->atd", projected, direction), 1e-12))
+    furthest = mean[:, :, None] + projected / deviation[..., None]
     present = np.broadcast_to(start_m[:, None, None], (len(mean), 1, _DIRECTIONS, 2))
     earlier = np.concatenate([present, furthest[:, :-1]], axis=1)
     ahead = np.einsum("atdi,di->atd", furthest - earlier, direction) > 0
@@ -157,7 +160,7 @@ def ellipse_outlines(mean: FloatArray, ellipses: FloatArray) -> FloatArray:
 
 
 class _Canvas:
-    """A figure that is redrawn for each moment."""
+    """A figure that is redrawn for each prediction."""
 
     def __init__(self, view: View, width_px: int) -> None:
         self._view = view
@@ -177,7 +180,7 @@ class _Canvas:
         self._background = self._canvas.copy_from_bbox(self._figure.bbox)
 
     def draw(self, scored: ScoredPrediction) -> Image.Image:
-        """One moment."""
+        """Draws one prediction."""
         prediction = scored.prediction
         self._canvas.restore_region(self._background)
         pasts, presents = _pasts(scored)
@@ -187,7 +190,7 @@ class _Canvas:
             _COLOURS[agent % len(_COLOURS)] if in_colour else _FADED
             for agent, in_colour in zip(agents, drawn, strict=True)
         ]
-        expected = np.concatenate([presents[:, None], prediction.mean], axis=1)
+        means = np.concatenate([presents[:, None], prediction.mean], axis=1)
         ground_truth = scored.ground_truth_m[drawn].reshape(-1, 2)
         widest = prediction.ellipses(max(CONFIDENCES))
         horizon = ellipse_outlines(prediction.mean[:, -1], widest[:, -1])
@@ -196,7 +199,7 @@ class _Canvas:
             self._tubes(presents, prediction, colours, min(CONFIDENCES)),
             self._lines(horizon, colours, linewidths=0.8, alpha=0.6),
             self._lines(pasts, colours, linewidths=2.6),
-            self._lines(expected, colours, linewidths=1.5, linestyles=[_DASHES]),
+            self._lines(means, colours, linewidths=1.5, linestyles=[_DASHES]),
             self._dots(ground_truth, 3.5, _INK),
             self._dots(presents, 52.0, colours, edgecolors="white", linewidths=1.2),
         ):
@@ -242,7 +245,7 @@ class _Canvas:
         return self._axes.scatter(x_m, y_m, s=size, c=colours, **{"linewidths": 0.0, **style})
 
     def _drawn_m(self, places_m: FloatArray) -> FloatArray:
-        """(..., 2) positions, the horizontal coordinate of the picture first."""
+        """(..., 2) positions with the horizontal coordinate of the picture first."""
         return places_m[..., ::-1] if self._view.is_upright else places_m
 
     def _write_walls(self, floor_plan: FloorPlan) -> None:

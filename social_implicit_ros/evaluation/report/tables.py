@@ -17,10 +17,12 @@ from social_implicit_ros.untrusted_files import printable_text
 
 @dataclass(frozen=True)
 class MetricStyle:
-    """How a metric is written.
+    """How a metric is displayed.
 
     Attributes:
-        ideal: the value of a perfect prediction.
+        label: name in tables.
+        unit: unit in tables.
+        ideal: value of a perfect prediction.
         best: `low`, `high`, the best value, or `narrow`: low among the models whose regions
             cover the ground truth.
     """
@@ -31,7 +33,7 @@ class MetricStyle:
     best: str | float
 
 
-#: Metric -> how it is written, in the order of tables.
+#: Metric -> how it is displayed, in the order of tables.
 STYLES: dict[str, MetricStyle] = {
     "best_ade": MetricStyle("ADE, best of N", "m", "low", "low"),
     "best_fde": MetricStyle("FDE, best of N", "m", "low", "low"),
@@ -52,7 +54,7 @@ STYLES: dict[str, MetricStyle] = {
 
 
 def metric_text(value: float | None, unit: str) -> str:
-    """A metric as tables write it; a dash where it is unknown."""
+    """Formats a metric for tables; a dash if it is unknown."""
     if value is None or math.isnan(value):
         return "-"
     if unit == "count":
@@ -65,7 +67,7 @@ def metric_text(value: float | None, unit: str) -> str:
 
 
 def print_results(results: Mapping[str, Any], console: Console) -> None:
-    """Prints what was evaluated, the metrics of every model, and the problems."""
+    """Prints the recordings, the metrics of every model, notes and problems."""
     models = results["models"]
     table = Table(title=plain(_title(results)))
     table.add_column("metric", no_wrap=True)
@@ -95,27 +97,27 @@ def print_failures(failed: Sequence[Mapping[str, str]], console: Console) -> Non
 
 
 def plain(text: str) -> str:
-    """Shown as it is: names in recordings are neither markup nor commands of a terminal."""
+    """Escapes text of recordings, so that it is neither markup nor a terminal command."""
     return escape(printable_text(text))
 
 
 def short_name(name: str) -> str:
-    """A model's name as tables write it."""
+    """Name of a model in tables."""
     return Path(name).name.removesuffix(".onnx").replace("_", " ")
 
 
 def _title(results: Mapping[str, Any]) -> str:
     bags = results["bags"]
-    lead = next(iter(results["models"].values()))
+    primary = next(iter(results["models"].values()))
     duration_s = sum(bag["duration_s"] for bag in bags)
     what = Path(bags[0]["path"]).name if len(bags) == 1 else f"{len(bags)} recordings"
     return (
-        f"{what}: {duration_s:.0f} s, {lead['counts']['futures']} of "
-        f"{lead['counts']['predictions']} predictions with complete ground truth"
+        f"{what}: {duration_s:.0f} s, {primary['counts']['futures']} of "
+        f"{primary['counts']['predictions']} predictions with complete ground truth"
     )
 
 
-#: Metric -> label, and how it is written.
+#: Metric -> label, and format.
 _LABELS: dict[str, tuple[str, str]] = {
     "predicted": ("person-time predicted [%]", "%"),
     "surplus": ("surplus predictions [%]", "%"),
@@ -138,19 +140,21 @@ _BY_AGE: dict[str, tuple[str, str]] = {
 }
 
 
-#: Metrics of each age that the page shows.
+#: Metrics of each age on the page.
 _ON_PAGE = ("mean_fde", "coverage_95")
 
 
 def print_tracker(results: Mapping[str, Any], console: Console) -> None:
-    """Prints the metrics that need an independent ground truth, if there was one."""
+    """Prints the metrics that need an independent ground truth, if there is one."""
     found = _found(results)
     if not found:
         return
-    lead = next(iter(found.values()))
+    primary = next(iter(found.values()))
     rate_hz = results["settings"]["tick_rate_hz"]
     when = f"at {rate_hz:g} ticks per second" if rate_hz else "at every message"
-    table = Table(title=f"{lead['people']} people, {lead['person_ticks']} predictions due {when}")
+    table = Table(
+        title=f"{primary['people']} people, {primary['person_ticks']} predictions due {when}"
+    )
     table.add_column("metric", no_wrap=True)
     for name in found:
         table.add_column(plain(short_name(name)), justify="right", min_width=8)
@@ -173,7 +177,10 @@ def print_tracker(results: Mapping[str, Any], console: Console) -> None:
 
 
 def tracker_rows(results: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
-    """The same for the page: label, and value of each model; empty without such a ground truth."""
+    """The same for the page: rows of a label and the value of each model.
+
+    Empty without an independent ground truth.
+    """
     models = list(_found(results).values())
     if not models:
         return []

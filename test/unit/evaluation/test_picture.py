@@ -72,7 +72,7 @@ def scored(entries: list[PublishedPrediction]) -> list[ScoredPrediction]:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_tube_holds_the_present_and_every_ellipse(seed: int) -> None:
+def test_a_tube_contains_the_present_position_and_every_ellipse(seed: int) -> None:
     rng = np.random.default_rng(seed)
     mean = np.cumsum(rng.normal(size=(1, 6, 2)), axis=1)
     root = rng.normal(size=(1, 6, 2, 2))
@@ -117,14 +117,14 @@ def test_the_animation_has_a_frame_per_moment_and_repeats(tmp_path: Path) -> Non
         assert animation.info["loop"] == 0
 
 
-def test_a_tall_scene_is_turned_to_fit_a_wide_picture() -> None:
+def test_a_tall_scene_is_rotated_to_fit_a_wide_picture() -> None:
     view = View(x_m=(0.0, 4.0), y_m=(-5.0, 5.0), title="", subtitle="", start_ns=0)
     assert view.is_upright
     assert view.size_m == (10.0, 4.0)
 
 
 @pytest.mark.parametrize("upright", [False, True])
-def test_walls_are_drawn_where_they_stand(tmp_path: Path, upright: bool) -> None:
+def test_walls_are_drawn_at_their_positions(tmp_path: Path, upright: bool) -> None:
     occupied = np.zeros((40, 40), bool)
     occupied[:4, :20] = True  # along the lower edge, left half
     y_m = (-10.0, 12.0) if upright else (0.0, 4.0)

@@ -1,4 +1,4 @@
-"""The report in a real browser: it shows what was found, answers, and asks nobody."""
+"""The report: its content, and its behaviour in a real browser without network access."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def data_of(report: Path) -> dict[str, Any]:
-    """What the page was given."""
+    """The data of the page."""
     match = re.search(
         r'<script type="application/json" id="data">(.*?)</script>', report.read_text(), re.DOTALL
     )
@@ -85,7 +85,7 @@ class TestContent:
         assert json.loads(text)["results"]["bags"][0]["topic"] == name
         assert len(page) < 1.1 * len(report.read_text())
 
-    def test_it_is_one_file_that_asks_for_nothing_else(self, report):
+    def test_it_is_one_file_that_loads_nothing_else(self, report):
         page = report.read_text()
         own = re.sub(r"<script>.*?</script>", "", page, count=1, flags=re.DOTALL)
 
@@ -94,12 +94,12 @@ class TestContent:
         assert "default-src 'none'" in page
         assert not re.search(r"<script[^>]+src|<link[^>]+href=\"(?!data:)|@import|url\(", own)
 
-    def test_it_holds_the_results(self, report):
+    def test_it_contains_the_results(self, report):
         results = json.loads((report.parent / "results.json").read_text())
 
         assert data_of(report)["results"] == results
 
-    def test_scenes_hold_past_truth_and_every_models_prediction(self, report):
+    def test_scenes_contain_past_ground_truth_and_the_predictions_of_every_model(self, report):
         data = data_of(report)
 
         assert len(data["scenes"]) == 2
@@ -113,8 +113,8 @@ class TestContent:
             assert numbers(frame["models"][name]["mean"]).size == n_people * 12 * 2
             assert numbers(frame["models"][name]["ellipse"]).size == n_people * 12 * 4
 
-    def test_ellipses_are_those_of_their_confidences(self):
-        """At 95 and 50 %, whatever a model says of the shape of its tails."""
+    def test_ellipses_are_the_regions_of_95_and_50_percent(self):
+        """Of a Gaussian, and of a model with a radius scale per confidence level."""
         covariance = np.broadcast_to(np.diag([4.0, 1.0]), (1, 2, 2, 2))
         samples, mean = np.zeros((3, 1, 2, 2)), np.zeros((1, 2, 2))
         factors = np.broadcast_to(np.linspace(0.5, 1.5, len(CONFIDENCES)), (1, 2, len(CONFIDENCES)))
@@ -129,7 +129,7 @@ class TestContent:
             assert yaw == 0.0
             assert half * major == pytest.approx(2.0 * radius_at(prediction, 0.5)[0, 1])
 
-    def test_a_scene_is_where_the_people_were(self, report):
+    def test_a_scene_has_the_recorded_positions(self, report):
         data = data_of(report)
         scene = next(entry for entry in data["scenes"] if entry["bag"].endswith("bag_0"))
         frame = scene["frames"][20]
@@ -139,7 +139,7 @@ class TestContent:
 
         np.testing.assert_allclose(present, crowd(0)[index].positions_m, atol=0.02)
 
-    def test_the_worst_moment_is_the_one_who_turns_back(self, report):
+    def test_the_largest_error_is_that_of_the_person_who_turns_back(self, report):
         for name, failures in data_of(report)["worst"].items():
             assert 2 <= len(failures) <= 10, name
             assert failures[0]["agent"] == "turns</script>"
@@ -148,7 +148,7 @@ class TestContent:
             assert errors == sorted(errors, reverse=True)
             assert errors[0] > 3.0
 
-    def test_one_person_fails_at_most_once_in_six_seconds(self, report):
+    def test_one_person_is_listed_at_most_once_in_six_seconds(self, report):
         for failures in data_of(report)["worst"].values():
             stamps: dict[tuple[str, str], list[int]] = {}
             for failure in failures:
@@ -158,7 +158,7 @@ class TestContent:
             for of_one in stamps.values():
                 assert (np.diff(sorted(of_one)) >= 6 * S).all()
 
-    def test_the_map_counts_every_future(self, report):
+    def test_the_map_counts_every_complete_prediction(self, report):
         data = data_of(report)
 
         for entry in data["maps"]:
@@ -168,7 +168,7 @@ class TestContent:
             mean = bag["figures"][MODELS[1]]["mean_fde"]
             assert errors / sum(entry["futures"]) == pytest.approx(mean, abs=2e-3)
 
-    def test_every_figure_is_explained(self):
+    def test_every_metric_is_explained(self):
         assert set(MEANINGS) == set(metrics_of(Tally.empty([0.4])))
 
     @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def choose(page: Any, group: str, value: str) -> None:
 
 @needs_browser
 class TestInTheBrowser:
-    def test_it_loads_without_a_word_on_the_console_or_a_request(self, page):
+    def test_it_loads_without_console_messages_or_requests(self, page):
         assert page.execute_script("return document.documentElement.dataset.ready") == "yes"
         assert page.get_log("browser") == []
         assert page.execute_script("return performance.getEntriesByType('resource').length") == 0
@@ -262,7 +262,7 @@ class TestInTheBrowser:
         assert len(page.find_elements("css selector", "#figures tbody tr")) == len(MEANINGS)
         assert len(page.find_elements("css selector", "#moments canvas")) >= 2
 
-    def test_it_opens_where_most_pasts_and_futures_are_whole(self, page, report):
+    def test_it_opens_at_the_frame_with_the_most_complete_people(self, page, report):
         frames = data_of(report)["scenes"][0]["frames"]
         n_whole = [
             (
@@ -287,7 +287,7 @@ class TestInTheBrowser:
         assert scene_picture(page) != before
         assert page.find_element("id", "time").text.startswith("8.0 s") != first.startswith("8.0")
 
-    def test_it_tells_how_many_people_there_were_and_how_many_are_shown(self, page):
+    def test_it_states_how_many_people_there_are_and_how_many_are_shown(self, page):
         say = "return peopleIn({ids: Array(arguments[0]).fill(''), people: arguments[1]})"
         assert "· 6 people" in page.find_element("id", "time").text
         assert page.execute_script(say, 1, 1) == "1 person"
@@ -303,7 +303,7 @@ class TestInTheBrowser:
         assert page.execute_script("return state.frame") == first + 2
         assert scene_picture(page) != before
 
-    def test_playing_goes_on_by_itself_and_can_be_paused(self, page):
+    def test_a_scene_plays_and_can_be_paused(self, page):
         button = page.find_element("id", "play")
         button.click()
         page.execute_async_script(
@@ -320,7 +320,7 @@ class TestInTheBrowser:
         assert page.execute_script("return state.frame") == stopped
         assert "Play" in button.text
 
-    def test_another_model_changes_everything_that_shows_one(self, page):
+    def test_another_model_changes_the_scene_the_tiles_and_the_summary(self, page):
         page.execute_script("state.frame = 30; drawScene()")
         before = scene_picture(page)
         tiles, words = (page.find_element("id", name).text for name in ("tiles", "model-summary"))
@@ -335,7 +335,7 @@ class TestInTheBrowser:
         assert [cell.text for cell in chosen] == ["constant velocity"]
         assert page.get_log("browser") == []
 
-    def test_figures_are_those_of_the_results(self, page, report):
+    def test_the_table_has_the_metrics_of_the_results(self, page, report):
         results = data_of(report)["results"]
         expected = results["models"][MODELS[0]]["figures"]["mean_fde"]
         rows = page.find_elements("css selector", "#figures tbody tr")
@@ -343,7 +343,7 @@ class TestInTheBrowser:
 
         assert row.find_elements("tag name", "td")[0].text == f"{expected:.3f}"
 
-    def test_recordings_are_listed_with_the_chosen_models_figures(self, page, report):
+    def test_recordings_are_listed_with_the_metrics_of_the_chosen_model(self, page, report):
         for name in MODELS:
             choose(page, "model", name)
             rows = page.find_elements("css selector", "#bags tbody tr")
@@ -370,7 +370,7 @@ class TestInTheBrowser:
         visible = [bar for bar in bars if bar.value_of_css_property("fill") != "none"]
         assert len(visible) == sum(len(trace["x"]) for trace in data) >= len(MODELS)
 
-    def test_the_worst_moments_count_what_they_show(self, page, report):
+    def test_the_captions_of_the_largest_errors_are_those_of_the_results(self, page, report):
         page.execute_script("for (const moment of moments) moment.draw(true)")
         captions = [
             item.text.splitlines()[0]
@@ -384,7 +384,7 @@ class TestInTheBrowser:
             assert off_m == pytest.approx(failure["fde_m"], abs=0.03)
             assert caption.endswith(f"m error after {horizon_s:.1f} s")
 
-    def test_in_the_dark_it_is_drawn_in_other_colours(self, page):
+    def test_the_dark_colour_scheme_has_other_colours(self, page):
         light = page.find_elements("css selector", "#models path")[0].get_attribute("stroke")
         dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
         page.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
@@ -409,13 +409,13 @@ class TestInTheBrowser:
         assert page.execute_script("return [state.scene, state.map]") == [1, 1]
         assert page.get_log("browser") == []
 
-    def test_what_failed_stands_at_the_top(self, page):
+    def test_failed_recordings_are_listed_at_the_top(self, page):
         notice = page.find_element("id", "failures")
 
         assert notice.is_displayed()
         assert "broken.mcap" in notice.text
 
-    def test_walls_are_drawn_and_named_where_there_are_some(self, page):
+    def test_walls_are_drawn_and_in_the_legend_if_there_are_any(self, page):
         assert "walls" not in page.find_element("id", "legend").text
         before = scene_picture(page)
         page.execute_script("data.scenes[0].walls = [[-1, -1, 2, 0.5]]; writeLegend(); drawScene()")
@@ -454,7 +454,7 @@ class TestInTheBrowser:
         assert phone.execute_script("return state.looked") is None
         assert scene_picture(phone) == everybody
 
-    def test_on_a_phone_what_is_cut_off_shows_it_and_the_chosen_model_is_in_view(self, phone):
+    def test_on_a_phone_truncated_tables_are_marked_and_the_chosen_model_is_in_view(self, phone):
         bar, table = phone.find_elements("css selector", ".bar, .scroll:has(#bags)")
         assert "cut" in bar.get_attribute("class")
         assert "cut" in table.get_attribute("class")
@@ -471,7 +471,7 @@ class TestInTheBrowser:
         assert "cut" not in table.get_attribute("class")
 
 
-def test_of_many_large_scenes_as_many_are_shown_as_the_page_has_room_for(report, monkeypatch):
+def test_large_scenes_are_left_out_beyond_the_size_limit_of_the_page(report, monkeypatch):
     results = json.loads((report.parent / "results.json").read_text())
     parts = sorted((report.parent / "parts").iterdir())
     shown = [
@@ -487,7 +487,7 @@ def test_of_many_large_scenes_as_many_are_shown_as_the_page_has_room_for(report,
 
 
 @needs_browser
-def test_a_part_of_the_figures_makes_a_page_too(browser, tmp_path):
+def test_a_recording_without_complete_predictions_has_a_page(browser, tmp_path):
     bag = write_bag(tmp_path / "bag", people_messages(walkers(duration_s=3.0)))
     arguments = [str(bag), "--out", str(tmp_path / "out"), "--model", "constant_velocity"]
     assert evaluate_bag.main([*arguments, "--jobs", "1"]) == 0
@@ -497,13 +497,13 @@ def test_a_part_of_the_figures_makes_a_page_too(browser, tmp_path):
 
     assert browser.get_log("browser") == []
     assert not browser.find_element("id", "worst-card").is_displayed()
-    # Of one model no figure is the best.
+    # With one model, no metric is marked as the best.
     assert browser.find_elements("css selector", "#figures .best") == []
     assert "Green" not in browser.find_element("id", "basis").text
     assert browser.find_element("id", "summary").text.endswith("· 1 model")
 
 
-def test_a_tracker_slower_than_the_ticks_makes_a_page_too(tmp_path):
+def test_a_tracker_slower_than_the_ticks_has_a_map(tmp_path):
     file = tmp_path / "crowd.txt"
     rows = [
         (10 * i, agent, 0.5 * i + agent, 0.1 * i * agent) for i in range(40) for agent in (1, 2)

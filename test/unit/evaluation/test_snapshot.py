@@ -1,4 +1,4 @@
-"""A snapshot holds the people that were asked for, as every model predicted them."""
+"""A snapshot contains the requested people, with the predictions of every model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def values_of(prediction: Prediction) -> list[np.ndarray]:
     return values if prediction.radius_scales is None else [*values, prediction.radius_scales]
 
 
-def test_everybody_is_shown_as_their_rows_would_be(tmp_path: Path) -> None:
+def test_people_are_in_the_order_of_the_requested_rows(tmp_path: Path) -> None:
     bag = write_bag(tmp_path / "bag", people_messages(walkers()))
     models = {name: load_model(name) for name in MODELS}
     ticks = list(BagReplay(open_source(bag), models, load_settings()).ticks())[-1]

@@ -1,4 +1,4 @@
-"""A report's map adds up, whatever the size of its cells."""
+"""The map of a report has the mean errors of all predictions, at any size of its cells."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from social_implicit_ros.evaluation.errors import Measures
 from social_implicit_ros.evaluation.report.highlights import (
     CELL_M,
     MAX_CELLS,
-    MAX_CELLS_ABREAST,
+    MAX_CELLS_PER_SIDE,
     TrackMap,
 )
 
 
 def measures_at(places_m: np.ndarray, fde_m: np.ndarray) -> Measures:
-    """Complete futures of one step from some places on."""
+    """Complete predictions of one step that are made at some places."""
     nothing = np.zeros((len(places_m), 1))
     none = nothing[:, 0].astype(int)
     return Measures(
@@ -38,7 +38,7 @@ def measures_at(places_m: np.ndarray, fde_m: np.ndarray) -> Measures:
 
 
 @pytest.mark.parametrize("reach_m", [1.0, 30.0, 300.0, 1e5])
-def test_cells_hold_the_mean_error_of_those_who_stood_there(reach_m: float) -> None:
+def test_cells_have_the_mean_error_of_the_predictions_made_there(reach_m: float) -> None:
     generator = np.random.default_rng(5)
     track_map = TrackMap(["a", "b"])
     seen = []
@@ -63,16 +63,16 @@ def test_cells_hold_the_mean_error_of_those_who_stood_there(reach_m: float) -> N
         found["mean_fde"]["a"], [np.mean(expected[cell]) for cell in sorted(expected)], atol=6e-4
     )
     assert len(expected) <= MAX_CELLS
-    assert np.ptp(np.array(found["cells"]), axis=0).max() < MAX_CELLS_ABREAST
+    assert np.ptp(np.array(found["cells"]), axis=0).max() < MAX_CELLS_PER_SIDE
     assert found["cell_m"] % CELL_M == 0
 
 
-def test_a_map_of_nobody_is_empty() -> None:
+def test_a_map_without_people_is_empty() -> None:
     assert TrackMap(["a"]).encoded()["cells"] == []
 
 
 def test_trajectories_that_are_not_complete_are_not_on_the_map() -> None:
-    """As of a recording that is shorter than the horizon."""
+    """As in a recording that is shorter than the horizon."""
     track_map = TrackMap(["a", "b"])
     errors = measures_at(np.zeros((3, 2)), np.zeros(3))
     track_map.add(dict.fromkeys(["a", "b"], replace(errors, complete=np.zeros(3, dtype=bool))))
