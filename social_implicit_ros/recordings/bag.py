@@ -61,6 +61,7 @@ def find_bags(arguments: Iterable[str]) -> list[Path]:
             raise RecordingError(
                 f"{argument}: no recording there; give a rosbag2 folder, an .mcap or .db3 file, a "
                 "folder that holds some, or a pattern in quotes"
+                + (f"; text by name or as {argument.rstrip('/') + '/*.csv'!r}" if paths else "")
             )
         for recording in recordings:
             found.setdefault(recording.resolve(), recording)

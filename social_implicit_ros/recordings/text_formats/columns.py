@@ -9,37 +9,30 @@ import csv
 import json
 import re
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 
 from social_implicit_ros.recordings.compressed import require_allowed
+from social_implicit_ros.recordings.text_formats.column_names import (
+    METRES,
+    UNITS,
+    ColumnsError,
+    are_people,
+    base_and_unit,
+    class_column,
+    is_time,
+    names_all,
+    nanoseconds_of,
+    places,
+    recording_column,
+)
 from social_implicit_ros.types import FloatArray, IntArray
 from social_implicit_ros.untrusted_files import short_text
 
-#: Names of columns, in lower case and without unit. Times are converted by the unit of the name.
-_FRAME = ("frame", "frame_id", "frame_number", "frame_idx", "f")
-_TIME = ("time", "t", "timestamp", "seconds", "sec", "secs", "stamp")
-_ID = (
-    *("id", "ped_id", "pedestrian_id", "pedestrian", "person_id", "person", "agent_id", "agent"),
-    *("track_id", "trackid", "track", "obj_id", "object_id", "p"),
-)
-_X, _Y = ("x", "pos_x", "px", "x_pos"), ("y", "pos_y", "py", "y_pos")
-#: Groups of columns that belong together: (time or frame), (id), (x, y). Times are preferred to
-#: frames: they have a unit, while the frame rate may be unknown.
-_NAMES = (((*_TIME, *_FRAME),), (_ID,), (_X, _Y))
-#: Endings, in place of `sec` or `secs`, of the column with the nanoseconds of a ROS stamp.
-_NANOSECONDS = ("nanosec", "nanosecs", "nsec", "nsecs")
-#: Unit at the end of a column name -> units per second; unit -> metres.
-_UNITS = {"ns": 1e9, "us": 1e6, "ms": 1e3, "s": 1.0, "sec": 1.0}
-_METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
-#: Column names with a unit, such as `t_ms`, `x [m]`, `time(s)` and `header/stamp/sec`.
-_NAME_AND_UNIT = re.compile(
-    rf"(.*\w)(?:[_ /]+|\s*[(\[]\s*)({'|'.join((*_UNITS, *_METRES))})\s*[)\]]?"
-)
 #: Dates of the years 1900 to 2199, which fit into 64 bits of nanoseconds.
 _DATE = re.compile(
     r"((?:19|2[01])\d\d-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)(?:Z|\+00:?00)?"
@@ -53,13 +46,14 @@ _PICKLE = (
     "can run code and is not read: if you trust it, convert it with numpy.save to an array of "
     "numbers: (people, steps, 2) positions in metres"
 )
+#: Beginnings of lines that are comments, in lower case; Excel writes the separator as `sep=;`.
+_COMMENTS = ("#", "%", "//", "sep=")
+#: A comment with the frame rate, as trackers of crowd experiments write it.
+_RATE = re.compile(r"(?:fps|frame[ _-]?rate)\W*(\d+(?:\.\d+)?)", re.IGNORECASE)
+_GIT_LFS = b"version https://git-lfs"
 _WHOLE = re.compile(r"[+-]?[0-9]{1,15}(\.0*)?")
 _POINTS = "replace decimal commas by points"
 _EXPECTED = "expected lines of four numbers: frame id x_m y_m"
-
-
-class ColumnsError(ValueError):
-    """A file does not contain trajectories; the message says what is expected."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +67,7 @@ class Columns:
         per_second: frames, or units of time, per second; None if the file does not say it.
         is_time: whether `times` are times, which need not be integers.
         lines: (N,) line numbers, from 1 on; None if the file has no lines.
+        notes: remarks on how the file is read.
     """
 
     times: FloatArray
@@ -81,6 +76,7 @@ class Columns:
     per_second: float | None = None
     is_time: bool = False
     lines: IntArray | None = None
+    notes: tuple[str, ...] = ()
 
 
 def read_columns(path: Path, wanted: Sequence[str] = ()) -> Columns:
@@ -99,6 +95,8 @@ def read_columns(path: Path, wanted: Sequence[str] = ()) -> Columns:
         raise ColumnsError(
             "is a ROS 1 bag: convert it with `rosbags-convert --src x.bag --dst folder`"
         )
+    if data.startswith(b"PAR1"):
+        raise ColumnsError("is Parquet: save it as CSV, with `to_csv` of pandas")
     if path.name == "metadata.yaml":
         raise ColumnsError(f"belongs to a rosbag2 recording: give its folder, {path.parent}")
     if data.startswith((b"\x93NUMPY", b"PK\x03\x04")):
@@ -118,6 +116,8 @@ def read_columns(path: Path, wanted: Sequence[str] = ()) -> Columns:
             "(`iconv -t UTF-8` converts text), a NumPy array, an .mcap or .db3 file, or a rosbag2 "
             "folder"
         )
+    if data.startswith(_GIT_LFS):
+        raise ColumnsError("is a pointer to a file of Git LFS: run `git lfs pull`")
     if not text.lstrip().startswith(("{", "[")):
         return _from_text(text, wanted)
     _require_no_choice(wanted)
@@ -131,46 +131,90 @@ def _require_no_choice(wanted: Sequence[str]) -> None:
 
 def _from_text(text: str, wanted: Sequence[str]) -> Columns:
     """Numbers separated by white space, commas or semicolons, with or without a header."""
-    table, header = _table(text)
+    chosen = [name.strip().lower() for name in wanted]
+    table, header = _table(text, chosen)
     n_columns = len(table.first_cells if header is None else header)
-    places = _places(header, n_columns, [name.strip().lower() for name in wanted])
     if not table.rows:
         raise ColumnsError(f"has a header only; {_EXPECTED}")
     if header is None and not wanted:
         table.require_four_columns()
-    frame_or_time, id_, x, y = places
-    name, unit = _base_and_unit(header[frame_or_time] if header is not None else "")
-    is_time = _last_part(name) in _TIME or unit in _UNITS
-    per_second = _UNITS.get(unit, 1.0) if is_time else None
+    frame_or_time, id_, x, y = places(header, n_columns, chosen)
+    name = header[frame_or_time] if header is not None else ""
+    is_in_time = is_time(name)
+    per_second = UNITS.get(base_and_unit(name)[1], 1.0) if is_in_time else table.rate_hz
     first_time = table.first_cells[frame_or_time : frame_or_time + 1]  # empty if it is missing
     if header is not None and any(map(_DATE.match, first_time)):
         dates, positions = table.column(frame_or_time, dtype=str)[:, 0], table.column(x, y)
-        times, is_time, per_second = _from_dates(dates, table.rows), True, 1e9
+        times, is_in_time, per_second = _from_dates(dates, table.rows), True, 1e9
     else:
         numbers = table.column(frame_or_time, x, y)
         times, positions = numbers[:, 0], numbers[:, 1:]
-    nanoseconds = _nanoseconds(header, frame_or_time)
+    nanoseconds = nanoseconds_of(header, frame_or_time)
     if nanoseconds is not None:
         times = times + 1e-9 * table.column(nanoseconds)[:, 0]
     ids = _ids(table, id_, may_be_text=header is not None)
-    if header is not None:
-        units = (_base_and_unit(header[place])[1] for place in (x, y))
-        positions = positions * [_METRES.get(unit, 1.0) for unit in units]
-    return Columns(times, ids, positions, per_second, is_time, np.array([*table.rows]))
+    columns = Columns(times, ids, positions, per_second, is_in_time, np.array([*table.rows]))
+    if header is None:
+        return columns
+    units = (base_and_unit(header[place])[1] for place in (x, y))
+    columns = replace(columns, positions_m=positions * [METRES.get(unit, 1.0) for unit in units])
+    _require_one_recording(columns, table, header)
+    return _people_only(columns, table, header)
 
 
-def _table(text: str) -> tuple[_Table, list[str] | None]:
+def _require_one_recording(columns: Columns, table: _Table, header: Sequence[str]) -> None:
+    """Raises ColumnsError if ids of several recordings in a file occur at the same times."""
+    place = recording_column(header)
+    if place is None:
+        return
+    recordings = table.column(place, dtype=str)[:, 0]
+    numbers, of_row = np.unique(recordings, return_inverse=True)
+    if len(numbers) == 1:
+        return
+    ids = np.unique(columns.ids, return_inverse=True)[1]
+    rows = np.lexsort((of_row, ids, columns.times))
+    is_same = (np.diff(columns.times[rows]) == 0) & (np.diff(ids[rows]) == 0)
+    if (is_same & (np.diff(of_row[rows]) != 0)).any():
+        raise ColumnsError(
+            f"has {len(numbers)} recordings by its column {header[place]!r}, with the same ids at "
+            "the same times: write each to a file of its own"
+        )
+
+
+def _people_only(columns: Columns, table: _Table, header: Sequence[str]) -> Columns:
+    """Without entries of other classes, if a column has classes and any of them is people."""
+    place = class_column(header)
+    if place is None:
+        return columns
+    names, name_of_row = np.unique(table.column(place, dtype=str)[:, 0], return_inverse=True)
+    is_person = np.array([are_people(name) for name in names.tolist()])
+    keep = is_person[name_of_row]
+    if keep.all() or not keep.any():
+        return columns
+    others = short_text(", ".join(name.strip() for name in names[~is_person].tolist()))
+    note = (
+        f"{np.count_nonzero(~keep)} of {len(keep)} observations are left out: they are no people "
+        f"by the column {header[place]!r}, but {others}"
+    )
+    kept = {name: getattr(columns, name)[keep] for name in ("times", "ids", "positions_m", "lines")}
+    return replace(columns, notes=(*columns.notes, note), **kept)
+
+
+def _table(text: str, wanted: Sequence[str]) -> tuple[_Table, list[str] | None]:
     """The lines of a text, and the names of its columns in lower case; None without a header."""
-    rows = {
-        number: line
-        for number, line in enumerate(text.splitlines(), 1)
-        if line.strip() and not line.lstrip().startswith(("#", "sep="))
-    }
+    rows: dict[int, str] = {}
+    comments: list[str] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.lstrip().lower().startswith(_COMMENTS):
+            if not rows:
+                comments.append(line.strip().lstrip("#%/ "))
+        elif line.strip():
+            rows[number] = line
     if not rows:
         raise ColumnsError(f"is empty; {_EXPECTED}")
     first_line = next(iter(rows.values()))
     # A comma may also be a decimal comma, or part of a quoted name.
-    mark = max(",;\t", key=lambda mark: len(_cells(first_line, mark)))
+    mark = max(",;\t|", key=lambda mark: len(_cells(first_line, mark)))
     separator = mark if mark in first_line else None
     if separator == "\t" and len(first_line.split("\t")) != len(first_line.split()):
         separator = None
@@ -178,18 +222,36 @@ def _table(text: str) -> tuple[_Table, list[str] | None]:
     header = [cell.lower() for cell in first] if not any(map(_is_number, first)) else None
     if header is not None:
         del rows[next(iter(rows))]
+    else:
+        header = _header_in_comments(comments, separator, len(first), wanted)
     if separator is not None and '"' in text:
         # NumPy treats a quote after a space as part of the cell.
-        rows = {n: re.sub(rf'{separator} +"', f'{separator}"', line) for n, line in rows.items()}
-    return _Table(rows, separator), header
+        rows = {n: re.sub(rf'[{separator}] +"', f'{separator}"', row) for n, row in rows.items()}
+    rates = [float(found[1]) for found in map(_RATE.search, comments) if found]
+    return _Table(rows, separator, rates[0] if rates else None), header
+
+
+def _header_in_comments(
+    comments: Sequence[str], separator: str | None, n_columns: int, wanted: Sequence[str]
+) -> list[str] | None:
+    """The names in the last comment before the data, if they include those of all that is read."""
+    for mark in (separator, None):
+        names = [cell.lower() for cell in _cells(comments[-1], mark)] if comments else []
+        if len(names) == n_columns and names_all(names, wanted):
+            return names
+    return None
 
 
 @dataclass(frozen=True)
 class _Table:
-    """Lines with cells in columns: line number -> line; a separator of None is white space."""
+    """Lines with cells in columns: line number -> line; a separator of None is white space.
+
+    `rate_hz` is the frame rate in a comment, or None.
+    """
 
     rows: Mapping[int, str]
     separator: str | None
+    rate_hz: float | None = None
 
     def column(self, *places: int, dtype: type = np.float64) -> np.ndarray:
         """(N, places) cells; raises ColumnsError with the line of the first invalid cell."""
@@ -223,7 +285,9 @@ class _Table:
         for number, line in self.rows.items():
             if (n_columns := len(_cells(line, self.separator))) != 4:
                 is_decimal = self.separator == "," and len(line.split()) == 4
-                fix = _POINTS if is_decimal else "name other columns with --columns"
+                fix = "number those of frame, id, x and y, such as --columns 1,2,3,5"
+                fix = fix if n_columns > 4 else "complete or remove that line"
+                fix = _POINTS if is_decimal else fix
                 raise ColumnsError(
                     f"has {n_columns} columns in line {number}, {short_text(line)}; {_EXPECTED}; "
                     f"{fix}"
@@ -256,14 +320,6 @@ def _ids(table: _Table, place: int, *, may_be_text: bool) -> np.ndarray:
     return np.array([str(int(float(n))) if _WHOLE.fullmatch(n) else n for n in names])
 
 
-def _nanoseconds(header: list[str] | None, place: int) -> int | None:
-    """Index of the column of nanoseconds that belongs to a column of seconds, if any."""
-    if header is None or not (whole := re.fullmatch(r"(.*?)secs?", header[place])):
-        return None
-    names = {whole[1] + end for end in _NANOSECONDS}
-    return next((number for number, name in enumerate(header) if name in names), None)
-
-
 def _from_dates(texts: np.ndarray, rows: Mapping[int, str]) -> FloatArray:
     """(N,) nanoseconds since 1970 of dates in UTC; `rows` are the lines, for errors."""
     plain = []
@@ -289,72 +345,6 @@ def _cells(line: str, separator: str | None) -> list[str]:
     except csv.Error as error:
         raise ColumnsError(f"has a line that is not CSV: {error}; {_EXPECTED}") from error
     return [cell.strip() for cell in cells]
-
-
-def _base_and_unit(name: str) -> tuple[str, str]:
-    """Name and unit of a column."""
-    found = _NAME_AND_UNIT.fullmatch(name)
-    return (found[1], found[2]) if found else (name, "")
-
-
-def _last_part(name: str) -> str:
-    """The last part of a nested name: `x` of `pose.position.x`."""
-    return re.split(r"[./]", name)[-1]
-
-
-def _places(header: list[str] | None, n_columns: int, wanted: Sequence[str]) -> list[int]:
-    """Indices of the columns of frame or time, id, x and y."""
-    if wanted:
-        if len(wanted) != 4:
-            raise ColumnsError("--columns takes four columns: frame or time, id, x and y")
-        places = []
-        for name in wanted:
-            if header is not None and name in header:
-                places.append(header.index(name))
-            elif name.isdecimal() and 1 <= int(name[:9]) <= n_columns:
-                places.append(int(name) - 1)
-            else:
-                have = ", ".join(header) if header else f"1 to {n_columns}"
-                raise ColumnsError(f"has no column {name!r}; its columns: {short_text(have)}")
-        return places
-    if header is None:
-        return [0, 1, 2, 3]
-    split = [_base_and_unit(name) for name in header]
-    plain = [base for base, _ in split]
-    readings = (
-        # Columns in metres are preferred to other units, and plain names to nested ones.
-        [f"{base}_{unit}" if unit in ("cm", "mm") else base for base, unit in split],
-        plain,
-        # Positions are preferred to velocities and orientations, whose names end in x and y, too.
-        [re.sub(r".*\bposition[./]", "", name) for name in plain],
-        [_last_part(name) for name in plain],
-    )
-    found = [place for kinds in _NAMES for place in _found(readings, kinds)]
-    if -1 in found:
-        raise ColumnsError(
-            f"has the columns {short_text(', '.join(header))}: name those of frame or time, id, x "
-            "and y with --columns"
-        )
-    return found
-
-
-def _found(readings: Iterable[Sequence[str]], kinds: Sequence[Sequence[str]]) -> list[int]:
-    """Indices of one column of each kind, by the first reading that has all; else [-1].
-
-    Args:
-        readings: several ways to read the names of all columns.
-        kinds: possible names of each kind, preferred names first.
-    """
-    for columns in readings:
-        found = [next((name for name in names if name in columns), "") for names in kinds]
-        if all(found):
-            twice = next((name for name in found if columns.count(name) > 1), None)
-            if twice is None:
-                return [columns.index(name) for name in found]
-            raise ColumnsError(
-                f"has several columns {twice!r}: choose four by number with --columns"
-            )
-    return [-1]
 
 
 def _is_number(cell: str) -> bool:

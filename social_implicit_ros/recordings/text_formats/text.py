@@ -23,6 +23,9 @@ FRAMES_PER_SECOND = 25.0
 _ETH_UCY_STEP = 10
 #: Median speed above which positions are probably not in metres, m/s.
 _SPRINT_M_S = 5.0
+#: Largest extent of any track below which positions are probably not in metres, metres; and the
+#: number of people from which that is said, as a few may really stand.
+_SMALL_M, _SEVERAL = 1.0, 5
 
 #: Stamp of frame 0, nanoseconds: in ROS a stamp of 0 means "no time".
 _START_NS = NS_PER_S
@@ -70,6 +73,7 @@ class Recording:
         frames_per_second: rate of the frames, 1/s.
         labels: the original id for each of `ids`, if the file has strings as ids; else None.
         assumes_rate: whether the rate is assumed, as neither the file nor an option gives it.
+        remarks: remarks on how the file is read.
     """
 
     name: str
@@ -79,6 +83,7 @@ class Recording:
     frames_per_second: float = FRAMES_PER_SECOND
     labels: tuple[str, ...] | None = None
     assumes_rate: bool = False
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         require_shape("Recording", "ids", self.ids, self.frames.shape)
@@ -86,26 +91,60 @@ class Recording:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Notes on units that may be wrong, as a file without a header does not name them."""
+        """Remarks, and notes on units that may be wrong, as not every file names them."""
         rows = np.lexsort((self.frames, self.ids))
-        steps = np.diff(self.frames[rows])
-        is_same = (np.diff(self.ids[rows]) == 0) & (steps > 0)
-        if not is_same.any():
-            return ()
-        distances_m = np.linalg.norm(np.diff(self.positions_m[rows], axis=0)[is_same], axis=1)
-        speed_m_s = float(np.median(distances_m / steps[is_same])) * self.frames_per_second
-        notes = []
+        frames, positions_m = self.frames[rows], self.positions_m[rows]
+        notes = list(self.remarks)
+        first_rows = np.unique(self.ids[rows], return_index=True)[1]
+        corners_m = [
+            extreme.reduceat(positions_m, first_rows) for extreme in (np.minimum, np.maximum)
+        ]
+        way_m = float(np.linalg.norm(corners_m[1] - corners_m[0], axis=1).max())
+        if way_m < _SMALL_M and len(first_rows) >= _SEVERAL:
+            notes.append(
+                f"none of {len(first_rows)} people moves more than {way_m:.2g} m: positions must "
+                "be in metres, not in degrees, kilometres or shares of a field"
+            )
+        step, speed_m_s = _typical_step(frames, self.ids[rows], positions_m)
+        if step is None:
+            return tuple(notes)
+        speed_m_s *= self.frames_per_second
         if speed_m_s > _SPRINT_M_S:
             notes.append(
                 f"people move at {speed_m_s:.0f} m/s (median): positions must be in metres, or "
-                "name their unit in the header, such as x_cm"
+                f"name their unit in the header, such as x_cm{self._hint_at_swap()}"
             )
-        if self.assumes_rate and np.median(steps[is_same]) != _ETH_UCY_STEP:
+        if self.assumes_rate and step != _ETH_UCY_STEP:
             notes.append(
                 f"{FRAMES_PER_SECOND:g} frames per second are assumed, at which people move at "
                 f"{speed_m_s:.2g} m/s (median): if that is wrong, give --frames-per-second"
             )
         return tuple(notes)
+
+    def _hint_at_swap(self) -> str:
+        """A hint if people walk when frames are taken for ids; else empty."""
+        if not self.assumes_rate or self.labels is not None:
+            return ""
+        rows = np.lexsort((self.ids, self.frames))
+        step, speed = _typical_step(self.ids[rows], self.frames[rows], self.positions_m[rows])
+        if step is None or speed * self.frames_per_second > _SPRINT_M_S:
+            return ""
+        return ". If the first column has ids and the second frames, give --columns 2,1,3,4"
+
+
+def _typical_step(
+    frames: IntArray, ids: IntArray, positions_m: FloatArray
+) -> tuple[float | None, float]:
+    """Medians of frames between two observations of a person, and of metres per frame.
+
+    Rows are in the order of ids, then frames. None and 0 without such observations.
+    """
+    steps = np.diff(frames)
+    is_same = (np.diff(ids) == 0) & (steps > 0)
+    if not is_same.any():
+        return None, 0.0
+    distances_m = np.linalg.norm(np.diff(positions_m, axis=0)[is_same], axis=1)
+    return float(np.median(steps[is_same])), float(np.median(distances_m / steps[is_same]))
 
 
 def load_recording(path: Path | str, text: TextFormat = TextFormat()) -> Recording:
@@ -150,7 +189,9 @@ def load_recording(path: Path | str, text: TextFormat = TextFormat()) -> Recordi
     rows = np.lexsort((ids, frames))
     frames, ids = frames[rows].astype(np.int64), ids[rows].astype(np.int64)
     assumes_rate = known_hz is None and not text.is_in_seconds
-    return Recording(path.stem, frames, ids, positions_m[rows], rate_hz, labels, assumes_rate)
+    return Recording(
+        *(path.stem, frames, ids, positions_m[rows], rate_hz, labels, assumes_rate, columns.notes)
+    )
 
 
 def _require_valid(path: Path, lines: IntArray | None, is_invalid: ArrayLike, reason: str) -> None:

@@ -129,6 +129,42 @@ def assert_walk(tracks: list[Tracks], ids: tuple[str, ...] = ("1", "2")) -> None
             lines([(f, i, x, 9.9, y) for f, i, x, y in ROWS]),
             TextFormat(columns=("1", "2", "3", "5")),
         ),
+        ("frame|id|x|y\n" + lines(ROWS, "|"), TEXT),
+        ("% a comment\n// another\n" + lines(ROWS), TEXT),
+        (
+            "# framerate: 50 fps\n# id frame x/cm y/cm z/cm\n"
+            + lines([(i, 2 * f, x * 100, y * 100, 170) for f, i, x, y in ROWS]),
+            TEXT,
+        ),
+        (
+            "#framerate: 12.50\n#X: metres\n\n#ID\tFR\tX\tY\tCOLOR\t\n"
+            + lines([(i, f // 2, x, y, 0, "") for f, i, x, y in ROWS], "\t"),
+            TEXT,
+        ),
+        (
+            "# who;when;east;north\n" + lines([(i, f, x, y) for f, i, x, y in ROWS], ";"),
+            TextFormat(columns=("when", "who", "east", "north")),
+        ),
+        ("# four words of prose\n" + lines(ROWS), TEXT),
+        ("Frame Number,Person-ID,Pos X,Pos Y\n" + lines(ROWS, ","), TEXT),
+        (
+            "recordingId,trackId,frame,xCenter,yCenter,heading\n"
+            + lines([(0, i, f, x, y, 90) for f, i, x, y in ROWS], ","),
+            TEXT,
+        ),
+        (
+            "time (milliseconds),id,x_ft,y\n"
+            + lines([(t * 1e3, i, x / 0.3048, y) for t, i, x, y in SECONDS], ","),
+            TEXT,
+        ),
+        (
+            "agent_type,frame,id,x,y\n"
+            + lines([("Pedestrian", *row) for row in ROWS], ",")
+            + lines([("car", f, 9, x, y) for f, _, x, y in ROWS], ","),
+            TEXT,
+        ),
+        ("type,frame,id,x,y\n" + lines([("AGENT", *row) for row in ROWS], ","), TEXT),
+        ("scene,frame,id,x,y\n" + lines([(row[0] // 20, *row) for row in ROWS], ","), TEXT),
         (
             "".join(
                 json.dumps(entry) + "\n"
@@ -146,7 +182,9 @@ def assert_walk(tracks: list[Tracks], ids: tuple[str, ...] = ("1", "2")) -> None
         *("spaces", "crlf", "commas", "bom", "unsorted", "floats", "seconds", "csv", "quoted"),
         *("times", "order", "both", "milliseconds", "nanoseconds", "named", "brackets"),
         *("lengths", "chosen-units", "velocities", "nested", "metres", "orientations", "excel"),
-        *("ros-stamp", "dates", "numbered", "trajnet"),
+        *("ros-stamp", "dates", "numbered", "bars", "comments", "petrack", "jupedsim"),
+        *("chosen-comment", "prose", "spelled", "level-x", "units-in-words", "classes"),
+        *("other-classes", "scenes", "trajnet"),
     ],
 )  # fmt: skip
 def test_every_text_gives_the_same_walk(tmp_path: Path, content: str, text: TextFormat) -> None:
@@ -302,6 +340,15 @@ def test_an_array_of_anything_but_real_numbers_is_refused(tmp_path: Path, kind: 
             "frame,id,x,y,é\n0,1,0,0,0\n".encode("latin-1"),
             "neither text nor a bag.*iconv",
         ),
+        (
+            "scenes.csv",
+            "scene,frame,id,x,y\n0,0,1,0,0\n0,10,1,1,0\n1,0,1,5,5\n",
+            "2 recordings by its column 'scene'.*a file of its own",
+        ),
+        ("est.csv", "id,when,x_est,y_est\n0,1,0,0\n", "--columns 'TIME,id,x_est,y_est'"),
+        ("wide.mot", "1,2,300,200,30,80,1,-1,-1,-1\n", "10 columns.*--columns 1,2,3,5"),
+        ("lfs.csv", "version https://git-lfs.github.com/spec/v1\n", "run `git lfs pull`"),
+        ("walk.parquet", b"PAR1\0", "Parquet: save it as CSV"),
         ("walk.gz", gzip.compress(b"0 1 0 0\n", mtime=0), "is compressed: unpack it"),
         ("walk.zip", zipped(), "archive without arrays: unpack it, or save a spreadsheet as CSV"),
         ("cut.txt", "0 1 0 0\n10 1 0", "3 columns in line 2, '10 1 0'"),
@@ -360,3 +407,30 @@ def test_commands_take_the_columns(tmp_path: Path) -> None:
     assert code == 0
     (bag,) = json.loads((out / "results.json").read_text())["bags"]
     assert bag["duration_s"] == pytest.approx(11.6)
+
+
+def test_people_are_chosen_by_class_with_a_note(tmp_path: Path) -> None:
+    walk = tmp_path / "walk.csv"
+    walk.write_text("frame,id,class,x,y\n0,1,person,0,0\n0,2,bus,5,5\n10,1,person,1,0\n")
+
+    (note,) = open_source(walk).notes
+
+    assert "1 of 3 observations are left out: they are no people by the column 'class'" in note
+    assert "bus" in note
+
+
+def test_swapped_frames_and_ids_are_suspected(tmp_path: Path) -> None:
+    by_person = [(who, frame, x, y) for frame, who, x, y in sorted(ROWS, key=lambda row: row[1])]
+    (tmp_path / "walk.txt").write_text(lines(by_person))
+
+    assert any("--columns 2,1,3,4" in note for note in open_source(tmp_path / "walk.txt").notes)
+
+
+@pytest.mark.parametrize(("scale", "is_suspect"), [(1.0, False), (1 / 111_000, True)])
+def test_positions_in_degrees_are_suspected(tmp_path: Path, scale: float, is_suspect: bool) -> None:
+    rows = [(10 * i, who, 0.4 * i * scale, who * scale) for i in range(9) for who in range(6)]
+    (tmp_path / "walk.txt").write_text(lines(rows))
+
+    notes = open_source(tmp_path / "walk.txt").notes
+
+    assert any("none of 6 people moves more" in note for note in notes) == is_suspect
