@@ -257,6 +257,40 @@ def deliver(arrival: Arrival, predictor: Predictor, transforms: TransformBuffer)
     return predictor.poll(arrival.received_ns)
 
 
+def delivered(
+    source: TrackSource,
+    predictor: Predictor,
+    transforms: TransformBuffer,
+    left_out: LeftOut,
+    advance: Callable[[int], None] = lambda n_messages: None,
+) -> Iterator[Update]:
+    """Delivers a whole recording to a predictor, and counts what is left out.
+
+    Args:
+        source: the recording.
+        predictor: receives the messages.
+        transforms: the predictor's transform buffer.
+        left_out: counts what is left out.
+        advance: called with the number of messages that were read since the last call.
+
+    Yields:
+        The update of each message.
+
+    Raises:
+        RecordingError: the recording is damaged.
+    """
+    for arrival in arrivals_of(source):
+        if isinstance(arrival, TracksArrival):
+            left_out.add_message(arrival.skipped, arrival.unusable)
+            advance(1)
+        update = deliver(arrival, predictor, transforms)
+        left_out.add_update(update)
+        yield update
+    # Messages that still wait for a transform.
+    left_out.add_update(predictor.poll(NEVER_NS))
+    left_out.add_unreadable_transforms(transforms.n_unreadable)
+
+
 def _bag_arrivals(
     source: TrackSource, tracker: TrackerSpec, reader: BagReader, only_tracks: bool
 ) -> Iterator[Arrival]:

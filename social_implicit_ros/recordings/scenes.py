@@ -12,14 +12,8 @@ import numpy as np
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.prediction.scoring.online_evaluation import PendingPredictions
-from social_implicit_ros.recordings.arrivals import (
-    NEVER_NS,
-    Arrival,
-    TracksArrival,
-    arrivals_of,
-    deliver,
-    predictor_config,
-)
+from social_implicit_ros.prediction.update import Update
+from social_implicit_ros.recordings.arrivals import delivered, predictor_config
 from social_implicit_ros.recordings.left_out import LeftOut
 from social_implicit_ros.recordings.text_formats.eth_ucy import (
     N_OBSERVED,
@@ -61,47 +55,41 @@ def bag_scenes(
     Raises:
         RecordingError: the recording is damaged.
     """
-    source = replace(source, robot=None)
-    left_out = left_out or LeftOut()
-    slider = _Slider(source, settings, left_out)
+    source, transforms = replace(source, robot=None), TransformBuffer()
+    # The predictor checks stamps, transforms tracks and keeps the history; its predictions are not
+    # used. A tick rate of 0 makes it use stamps instead of receive times.
+    config = replace(predictor_config(source, settings), robot="none", tick_rate_hz=0.0)
+    predictor = Predictor(ConstantVelocity(), config, transforms)
+    slider = _Slider(source, predictor)
     found: list[Scene] = []
-    for arrival in arrivals_of(source):
-        if isinstance(arrival, TracksArrival):
-            left_out.add_message(arrival.skipped, arrival.unusable)
-            advance(1)
-        found.extend(slider.take(arrival))
-    found.extend(slider.end())
+    for update in delivered(source, predictor, transforms, left_out or LeftOut(), advance):
+        found.extend(slider.take(update))
+    found.extend(slider.rest())
     # A looped recording repeats the same times. After sorting, repetitions are neighbours and do
     # not fall into both training and test set.
     return sorted(found, key=lambda scene: scene.frame)
 
 
 class _Slider:
-    """Receives messages and returns windows once all of their positions are known."""
+    """Slides over the history of a predictor; returns windows once all positions are known."""
 
-    def __init__(self, source: TrackSource, settings: PredictorConfig, left_out: LeftOut) -> None:
-        self._name, self._left_out = str(source.path), left_out
-        self._transforms = TransformBuffer()
-        # The predictor checks stamps, transforms tracks and keeps the history; its predictions are
-        # not used. A tick rate of 0 makes it use stamps instead of receive times.
-        config = replace(predictor_config(source, settings), robot="none", tick_rate_hz=0.0)
-        self._predictor = Predictor(ConstantVelocity(), config, self._transforms)
+    def __init__(self, source: TrackSource, predictor: Predictor) -> None:
+        self._name, self._predictor = str(source.path), predictor
+        timeout_s = predictor.config.pipeline.track_timeout_s
         #: Windows with pending positions; their content is the track numbers.
         self._windows: PendingPredictions[IntArray] = PendingPredictions(
-            self._predictor.history,
+            predictor.history,
             np.asarray(np.arange(N_STEPS) * STEP_S),
-            max_gap_s=source.longest_gap_s(settings.pipeline.track_timeout_s),
+            max_gap_s=source.longest_gap_s(timeout_s),
             reads_forgotten=True,
         )
-        self._timeout_ns = round(settings.pipeline.track_timeout_s * NS_PER_S)
+        self._timeout_ns = round(timeout_s * NS_PER_S)
         #: (id, first stamp) -> track number; the numbering continues when a recording loops.
         self._numbers: defaultdict[tuple[str, int], int] = defaultdict(count().__next__)
         self._next_ns: int | None = None
 
-    def take(self, arrival: Arrival) -> Iterator[Scene]:
+    def take(self, update: Update) -> Iterator[Scene]:
         """The windows completed by a message."""
-        update = deliver(arrival, self._predictor, self._transforms)
-        self._left_out.add_update(update)
         if update.jumped_back:
             yield from self.rest()
             self._next_ns = None
@@ -113,15 +101,9 @@ class _Slider:
         yield from self._complete()
 
     def rest(self) -> Iterator[Scene]:
-        """The remaining windows when time jumps back."""
+        """The remaining windows, when time jumps back and at the end of the recording."""
         self._windows.finish()
         yield from self._complete()
-
-    def end(self) -> Iterator[Scene]:
-        """The remaining windows at the end of the recording."""
-        self._left_out.add_update(self._predictor.poll(NEVER_NS))
-        self._left_out.add_unreadable_transforms(self._transforms.n_unreadable)
-        yield from self.rest()
 
     def _begin_windows(self, newest_ns: int) -> None:
         """Adds the windows that start up to now, one step apart."""

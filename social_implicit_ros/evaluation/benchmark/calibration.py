@@ -31,13 +31,7 @@ from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.prediction.scoring.online_evaluation import EARLY
 from social_implicit_ros.prediction.walls import FloorPlan
-from social_implicit_ros.recordings.arrivals import (
-    NEVER_NS,
-    TracksArrival,
-    arrivals_of,
-    deliver,
-    predictor_config,
-)
+from social_implicit_ros.recordings.arrivals import delivered, predictor_config
 from social_implicit_ros.recordings.left_out import LeftOut
 from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
@@ -270,12 +264,7 @@ def replay_calibration(
     newest_ns, next_ns, played_ns, has_jumped = 0, 0, 0, False
     stamps_ns: list[int] = []
     times_ns, levels, steps, log_areas = [], [], [], []
-    for arrival in arrivals_of(source):
-        update = deliver(arrival, predictor, transforms)
-        left_out.add_update(update)
-        if isinstance(arrival, TracksArrival):
-            left_out.add_message(arrival.skipped, arrival.unusable)
-            advance(1)
+    for update in delivered(source, predictor, transforms, left_out, advance):
         has_jumped |= update.jumped_back
         if update.tick_ns is None:
             continue
@@ -298,8 +287,6 @@ def replay_calibration(
             times_ns.append(np.full(len(scored.levels), scored.stamp_ns + played_ns))
             levels.append(scored.levels)
             steps.append(scored.steps)
-    left_out.add_update(predictor.poll(NEVER_NS))
-    left_out.add_unreadable_transforms(transforms.n_unreadable)
     notes = left_out.notes()
     if not levels:
         why = "nobody was observed for long enough after a prediction to score it"
