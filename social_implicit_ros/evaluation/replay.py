@@ -22,7 +22,6 @@ from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.prediction.scoring.online_evaluation import PendingPredictions
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.arrivals import (
-    NEVER_NS,
     Arrival,
     TracksArrival,
     arrivals_of,
@@ -36,7 +35,7 @@ from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.frames.transforms import RigidTransform, TransformUnavailableError
 from social_implicit_ros.tracks.messages.agent_ids import AgentNumbers
-from social_implicit_ros.tracks.stamps import NS_PER_S
+from social_implicit_ros.tracks.stamps import NEVER_NS, NS_PER_S
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
 
 _IDENTITY = RigidTransform(np.eye(3), np.zeros(3))

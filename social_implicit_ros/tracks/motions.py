@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from social_implicit_ros.tracks.observations import ObservationTable
-from social_implicit_ros.tracks.stamps import NS_PER_S
+from social_implicit_ros.tracks.stamps import NEVER_NS, NS_PER_S
 from social_implicit_ros.types import FloatArray, IntArray
 
 #: Number of recent observations for the interval between them.
@@ -72,7 +72,7 @@ def motions_of(table: ObservationTable, rows: IntArray) -> Motions:
     last = table.counts[rows, None] - np.arange(1, _RECENT_OBSERVATIONS + 1)
     recent_ns = table.times_ns[rows[:, None], np.maximum(last, 0)]
     intervals_ns = recent_ns[:, :-1] - recent_ns[:, 1:]
-    intervals_ns[last[:, 1:] < 0] = np.iinfo(np.int64).max
+    intervals_ns[last[:, 1:] < 0] = NEVER_NS
     intervals_ns = intervals_ns.min(axis=1)
     intervals_ns[table.counts[rows] < 2] = 0
     return Motions(newest_ns, newest_m, velocities_m_s, std_m_s, intervals_ns)

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from social_implicit_ros.tracks.stamps import NEVER_NS
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray
-
-#: Stamp of an unused column: later than all others.
-NEVER = np.iinfo(np.int64).max
 
 
 class ObservationTable:
@@ -20,7 +18,7 @@ class ObservationTable:
 
     Attributes:
         counts: (R,) number of observations.
-        times_ns: (R, C) stamps in ascending order, integer nanoseconds; `NEVER` if unused.
+        times_ns: (R, C) stamps in ascending order, integer nanoseconds; `NEVER_NS` if unused.
         states_m: (R, 3, C) states. Columns are last, as numpy is fast along long last axes.
     """
 
@@ -48,20 +46,20 @@ class ObservationTable:
         self.counts = with_rows(self.counts, n_rows)
         self.times_ns = with_rows(self.times_ns, n_rows)
         self.states_m = with_rows(self.states_m, n_rows)
-        self.times_ns[n_before:] = NEVER
+        self.times_ns[n_before:] = NEVER_NS
 
     def clear(self, rows: IntArray) -> None:
         """Removes all observations of some rows."""
         self.counts[rows] = 0
-        self.times_ns[rows] = NEVER
+        self.times_ns[rows] = NEVER_NS
 
     def newest_ns(self, rows: IntArray) -> IntArray:
-        """(A,) stamps of the newest observations; `NEVER` in empty rows."""
+        """(A,) stamps of the newest observations; `NEVER_NS` in empty rows."""
         newest_ns: IntArray = self.times_ns[rows, np.maximum(self.counts[rows] - 1, 0)]
         return newest_ns
 
     def newest(self, rows: IntArray) -> tuple[IntArray, FloatArray]:
-        """(A,) stamps and (A, 3) states of the newest observations; `NEVER` in empty rows."""
+        """(A,) stamps and (A, 3) states of the newest observations; `NEVER_NS` in empty rows."""
         last = np.maximum(self.counts[rows] - 1, 0)
         return self.times_ns[rows, last], self.states_m[rows, :, last]
 
@@ -200,7 +198,7 @@ class ObservationTable:
             kept = self._n_kept
             self.times_ns[full, :kept] = self.times_ns[full, -kept:]
             self.states_m[full, :, :kept] = self.states_m[full, :, -kept:]
-            self.times_ns[full, kept:] = NEVER
+            self.times_ns[full, kept:] = NEVER_NS
             self.counts[full] = kept
 
 

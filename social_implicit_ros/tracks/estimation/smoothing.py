@@ -17,8 +17,7 @@ from functools import lru_cache
 import numpy as np
 
 from social_implicit_ros.tracks.estimation.site_motion import STANDING, SiteMotion
-from social_implicit_ros.tracks.observations import NEVER
-from social_implicit_ros.tracks.stamps import NS_PER_S
+from social_implicit_ros.tracks.stamps import NEVER_NS, NS_PER_S
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray
 
 
@@ -107,7 +106,7 @@ def smooth(
     one, of_agents = _unique_rows(keys)
     weights, basis = _weights(ages_ns[one], is_known[one], noise_m2[one], step_s, n_steps)
     if velocities is not None:
-        newest_ns = np.where(is_known[one], ages_ns[one], NEVER).min(axis=1)
+        newest_ns = np.where(is_known[one], ages_ns[one], NEVER_NS).min(axis=1)
         weight, slope = _velocity_weights(newest_ns, velocities.noise_m2_s2[one], step_s, n_steps)
         weights = np.concatenate([weights, weight], axis=1)
         basis = np.concatenate([basis, slope], axis=1)

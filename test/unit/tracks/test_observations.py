@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from social_implicit_ros.tracks.observations import NEVER, ObservationTable
+from social_implicit_ros.tracks.observations import ObservationTable
+from social_implicit_ros.tracks.stamps import NEVER_NS
 
 
 def table(n_rows: int = 2, *, n_kept: int = 8, spacing_ns: int = 1) -> ObservationTable:
@@ -46,7 +47,7 @@ def test_a_late_observation_is_inserted_at_its_time() -> None:
     assert not is_known.any()
     assert not is_first.any()
     assert observed.counts.tolist() == [2, 3]
-    assert observed.times_ns[1, :4].tolist() == [100, 200, 300, NEVER]
+    assert observed.times_ns[1, :4].tolist() == [100, 200, 300, NEVER_NS]
     assert observed.states_m[1, 0, :3].tolist() == [2.0, 7.0, 2.0]
 
 
