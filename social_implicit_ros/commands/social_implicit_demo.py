@@ -43,14 +43,13 @@ from social_implicit_ros.evaluation.report.picture import view_of, write_animati
 from social_implicit_ros.evaluation.request import Request
 from social_implicit_ros.evaluation.results import report_on
 from social_implicit_ros.evaluation.runner import default_models
-from social_implicit_ros.prediction.replay_settings import load_settings
+from social_implicit_ros.prediction.replay_settings import NODE_NAME, load_settings
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.arrivals import recorded_tracks
 from social_implicit_ros.recordings.bag import DEFAULT_FRAME
 from social_implicit_ros.recordings.floor_plan import floor_plan_of
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.ros.processes.demo_processes import (
-    NODE_NAME,
     Listener,
     isolate,
     listening,

@@ -12,6 +12,7 @@ from social_implicit_ros.metrics.displacement import mean_path
 from social_implicit_ros.metrics.reliability import confidence_levels, coverage
 from social_implicit_ros.prediction.cloud_fields import CLOUD_FIELDS, confidence_of
 from social_implicit_ros.prediction.scoring.online_evaluation import (
+    MAX_GAP_S,
     PendingPrediction,
     PendingPredictions,
 )
@@ -25,8 +26,6 @@ from social_implicit_ros.uncertainty.ellipses import confidence_to_sigmas
 
 #: Fields that are read; heights are not.
 FIELDS = tuple(name for name in CLOUD_FIELDS if name != "z")
-#: Longest gap between two observations over which positions are interpolated, seconds.
-MAX_GAP_S = 0.5
 #: Duration and period of the past positions, seconds; the duration covers the model's input.
 PAST_S, PAST_STEP_S = 3.2, 0.1
 #: No recording has more people.

@@ -21,6 +21,7 @@ from social_implicit_ros.types import (
     require_shape,
 )
 
+OCCUPANCY_GRID = "nav_msgs/msg/OccupancyGrid"
 #: Occupancy from which on a cell is a wall, percent (default of map_server).
 OCCUPIED_PERCENT = 65
 #: Distance between the points of a displacement that are checked for walls, in cells.

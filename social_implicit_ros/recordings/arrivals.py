@@ -23,11 +23,15 @@ from social_implicit_ros.recordings.fixed_frame import transform_connections
 from social_implicit_ros.recordings.left_out import LeftOut
 from social_implicit_ros.recordings.storage import Topic
 from social_implicit_ros.recordings.text_formats.text import load_recording, text_tracks
-from social_implicit_ros.recordings.track_source import ODOMETRY, TrackSource, decoder_of
+from social_implicit_ros.recordings.track_source import TrackSource, decoder_of
 from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.frames.transforms import TransformUnavailableError
-from social_implicit_ros.tracks.messages.decoder import DecodedMessage, robot_from_odometry
+from social_implicit_ros.tracks.messages.decoder import (
+    ODOMETRY,
+    DecodedMessage,
+    robot_from_odometry,
+)
 from social_implicit_ros.tracks.messages.spec import TrackerSpec
 from social_implicit_ros.tracks.stamps import NEVER_NS
 from social_implicit_ros.types import ROBOT_ID, SkipReason, Tracks, plain_frame

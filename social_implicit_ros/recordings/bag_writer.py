@@ -18,9 +18,8 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
-from social_implicit_ros.prediction.walls import FloorPlan
+from social_implicit_ros.prediction.walls import OCCUPANCY_GRID, FloorPlan
 from social_implicit_ros.recordings.bag import RecordingError
-from social_implicit_ros.recordings.floor_plan import OCCUPANCY_GRID
 from social_implicit_ros.tracks.messages.agent_ids import (
     PERSON_HEIGHT_M,
     PERSON_WIDTH_M,

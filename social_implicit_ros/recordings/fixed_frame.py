@@ -7,14 +7,12 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-from social_implicit_ros.recordings.bag import BagReader, RecordingError
+from social_implicit_ros.recordings.bag import DEFAULT_FRAME, BagReader, RecordingError
 from social_implicit_ros.recordings.storage import Topic
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.frames.transform_messages import TF_MESSAGE
 from social_implicit_ros.types import plain_frame
 
-#: Default `fixed_frame` of the node; used if the recording has it.
-PREFERRED_FRAME = "odom"
 #: Frames that do not move, by REP 105.
 _FIXED_FRAMES = ("map", "odom", "earth", "world")
 #: Number of messages of /tf that are read to determine the frame tree.
@@ -65,8 +63,8 @@ def choose_fixed_frame(
         text = f"no transform leads from {frame_id} to {fixed_frame}, which is a name for {chosen}"
         return chosen, [text, *notes]
     chain = transforms.ancestors(frame_id)
-    if PREFERRED_FRAME in chain:
-        return PREFERRED_FRAME, []
+    if DEFAULT_FRAME in chain:
+        return DEFAULT_FRAME, []
     if chain[-1] not in _FIXED_FRAMES and not _moves_in(transforms, chain):
         # The robot may stand static at first: read until a transform changes.
         while not (others := transforms.moving()) and (data := next(messages, None)) is not None:

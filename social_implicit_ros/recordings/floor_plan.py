@@ -11,7 +11,12 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from social_implicit_ros.prediction.walls import OCCUPIED_PERCENT, FloorPlan, floor_plan_from_grid
+from social_implicit_ros.prediction.walls import (
+    OCCUPANCY_GRID,
+    OCCUPIED_PERCENT,
+    FloorPlan,
+    floor_plan_from_grid,
+)
 from social_implicit_ros.recordings.bag import RecordingError, is_bag, opened_bag
 from social_implicit_ros.recordings.definitions import ensure_definition
 from social_implicit_ros.recordings.storage import Entry
@@ -24,7 +29,6 @@ from social_implicit_ros.untrusted_files import (
     user_path,
 )
 
-OCCUPANCY_GRID = "nav_msgs/msg/OccupancyGrid"
 _MAX_FILE_BYTES, _MAX_IMAGE_BYTES = 64 * 1024, 256 * 1024**2
 #: Default thresholds of a map server: a cell is free below the first, occupied above the second.
 _FREE, _OCCUPIED = 0.25, 0.65

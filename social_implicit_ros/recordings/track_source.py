@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from social_implicit_ros.prediction.scoring.online_evaluation import MAX_GAP_S
 from social_implicit_ros.recordings.bag import BagReader, RecordingError, is_bag, opened_bag
 from social_implicit_ros.recordings.definitions import definitions_of, ensure_definition
 from social_implicit_ros.recordings.fixed_frame import choose_fixed_frame
@@ -21,7 +22,7 @@ from social_implicit_ros.recordings.text_formats.text import (
 )
 from social_implicit_ros.recordings.truncated import truncation_note
 from social_implicit_ros.settings import PredictorConfig
-from social_implicit_ros.tracks.messages.decoder import DecodedMessage, TrackerDecoder
+from social_implicit_ros.tracks.messages.decoder import ODOMETRY, DecodedMessage, TrackerDecoder
 from social_implicit_ros.tracks.messages.field_path import TrackerSpecError
 from social_implicit_ros.tracks.messages.spec import (
     POINT_CLOUD,
@@ -34,13 +35,10 @@ from social_implicit_ros.tracks.messages.spec import (
 from social_implicit_ros.types import SkipReason
 from social_implicit_ros.untrusted_files import did_you_mean
 
-ODOMETRY = "nav_msgs/msg/Odometry"
 #: Types that are not only used for tracks: a topic of a more specific type is preferred.
 GENERIC_TYPES = (POINT_CLOUD, "visualization_msgs/msg/MarkerArray")
 #: Difference between record time and header stamp above which they are of two clocks, seconds.
 _OTHER_CLOCK_S = 10.0
-#: Lower bound of the longest time between two observations to interpolate over, seconds.
-MIN_GAP_S = 0.5
 
 
 _NO_ROBOT = "text has no position of the robot: people are predicted without it"
@@ -127,8 +125,8 @@ class TrackSource:
         return replace(self, start_ns=start_ns, end_ns=end_ns, n_messages=n_messages, is_part=True)
 
     def longest_gap_s(self, track_timeout_s: float) -> float:
-        """Longest gap to interpolate: two periods, limited to `MIN_GAP_S` and the timeout."""
-        return min(max(MIN_GAP_S, 2.1 * self.period_s), max(track_timeout_s, MIN_GAP_S))
+        """Longest gap to interpolate: two periods, at most the timeout, at least `MAX_GAP_S`."""
+        return min(max(MAX_GAP_S, 2.1 * self.period_s), max(track_timeout_s, MAX_GAP_S))
 
 
 def open_source(

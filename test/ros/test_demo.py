@@ -36,8 +36,9 @@ from social_implicit_ros.evaluation.published import (
     most_complete,
     score_published,
 )
+from social_implicit_ros.prediction.replay_settings import NODE_NAME
 from social_implicit_ros.ros import qos
-from social_implicit_ros.ros.processes.demo_processes import NODE_NAME, PREDICTIONS_TOPIC, Listener
+from social_implicit_ros.ros.processes.demo_processes import PREDICTIONS_TOPIC, Listener
 from social_implicit_ros.ros.processes.domains import reserve_domain
 from social_implicit_ros.types import Tracks
 

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 
 from social_implicit_ros.prediction.health.findings import Finding, Level
 from social_implicit_ros.prediction.health.losses import FIXES, main_tick_reason
-from social_implicit_ros.prediction.health.snapshot import MAP, ODOMETRY, PATIENCE_S, Snapshot
+from social_implicit_ros.prediction.health.snapshot import PATIENCE_S, Snapshot
+from social_implicit_ros.prediction.walls import OCCUPANCY_GRID
+from social_implicit_ros.tracks.messages.decoder import ODOMETRY
 from social_implicit_ros.types import SkipReason
 
 #: Names of the robot's frame by REP 105.
@@ -156,7 +158,7 @@ def slow_ticks(now: Snapshot) -> Iterable[Finding]:
 
 def map_topic(now: Snapshot) -> str:
     """The topic of the map, resolved if it is known."""
-    endpoint = now.surroundings.endpoint_of(MAP)
+    endpoint = now.surroundings.endpoint_of(OCCUPANCY_GRID)
     return "~/map" if endpoint is None else endpoint.topic
 
 

@@ -11,7 +11,9 @@ import numpy as np
 
 from social_implicit_ros.prediction.pipeline import Tick
 from social_implicit_ros.prediction.state_uncertainty import unestimated
+from social_implicit_ros.prediction.walls import OCCUPANCY_GRID
 from social_implicit_ros.settings import NodeConfig
+from social_implicit_ros.tracks.messages.decoder import ODOMETRY
 from social_implicit_ros.tracks.messages.spec import TrackerSpec
 from social_implicit_ros.types import SkipReason
 
@@ -21,9 +23,8 @@ PATIENCE_S = 2.0
 FROZEN_S = 3.0
 #: Share of skipped entries above which the status is WARN.
 MAX_LOST = 0.5
-ODOMETRY, MAP = "nav_msgs/msg/Odometry", "nav_msgs/msg/OccupancyGrid"
 #: Type -> name of the topic below the node and of its launch argument; all others are tracks.
-_SUBSCRIBED = {ODOMETRY: "odometry", MAP: "map"}
+_SUBSCRIBED = {ODOMETRY: "odometry", OCCUPANCY_GRID: "map"}
 #: Number of characters after which a value of a message is truncated in a text.
 _MAX_EXAMPLE = 40
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from social_implicit_ros.prediction.scoring.online_evaluation import MAX_GAP_S
 from social_implicit_ros.recordings.text_formats.eth_ucy import (
     N_OBSERVED,
     N_PREDICTED,
@@ -16,8 +17,6 @@ from social_implicit_ros.recordings.text_formats.eth_ucy import (
 from social_implicit_ros.recordings.text_formats.text import Recording, load_recording
 from social_implicit_ros.types import FloatArray, IntArray
 
-#: Longest gap that is interpolated, seconds.
-MAX_GAP_S = 0.5
 #: Rate of the observed positions of a window: that of the fastest trackers.
 RATE_HZ = 10
 

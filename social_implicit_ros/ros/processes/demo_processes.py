@@ -16,12 +16,12 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import PointCloud2
 
+from social_implicit_ros.prediction.replay_settings import NODE_NAME
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.processes.domains import reserve_domain
 from social_implicit_ros.ros.processes.signals import STOP_SIGNALS, take_over
 from social_implicit_ros.ros.processes.startup import start_ros
 
-NODE_NAME = "predictor"
 PREDICTIONS_TOPIC = f"/{NODE_NAME}/predictions"
 #: Time that a process has to end after SIGINT, seconds.
 _END_S = 5.0

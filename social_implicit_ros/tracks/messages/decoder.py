@@ -24,6 +24,7 @@ from social_implicit_ros.tracks.messages.spec import TrackerSpec, check_tracker_
 from social_implicit_ros.tracks.stamps import NS_PER_S, stamp_ns_of
 from social_implicit_ros.types import ROBOT_ID, BoolArray, FloatArray, IntArray, SkipReason, Tracks
 
+ODOMETRY = "nav_msgs/msg/Odometry"
 #: Length of a covariance array -> indices of the position's elements in it and in a 3 x 3 matrix.
 #: Four numbers are a 2 x 2 matrix, six the upper triangle of a 3 x 3 matrix, 36 the 6 x 6 matrix of
 #: a pose.

@@ -30,9 +30,10 @@ from social_implicit_ros.prediction.replay_settings import load_settings
 from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.bag_writer import zero_message
-from social_implicit_ros.recordings.track_source import ODOMETRY, open_source
+from social_implicit_ros.recordings.track_source import open_source
 from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.messages.agent_ids import AgentNumbers
+from social_implicit_ros.tracks.messages.decoder import ODOMETRY
 from social_implicit_ros.types import ROBOT_ID, SkipReason, Tracks
 
 #: The node's tick rate.
