@@ -12,21 +12,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from social_implicit_ros.tracks.history import TrackHistory
-from social_implicit_ros.tracks.identities.pairing import assigned
-from social_implicit_ros.tracks.motions import Motions
+from social_implicit_ros.tracks.identities.pairing import (
+    MOTION_GATE,
+    POSITION_GATE,
+    assigned,
+    motion_costs,
+    position_costs,
+)
 from social_implicit_ros.tracks.stamps import NS_PER_S
-from social_implicit_ros.types import FloatArray, Tracks
+from social_implicit_ros.types import Tracks
 
-#: Gates: squared Mahalanobis distances of the 98 % region of a position, and of the 94 % region of
-#: a position and a velocity. Wider ones would confuse people who leave and enter the field of view.
-POSITION_GATE, MOTION_GATE = 7.8, 9.0
-#: Standard deviation of the position at which a tracker reports a person again, metres; detectors
-#: fit another box.
-_POSITION_STD_M = 0.15
-#: Standard deviation of a position relative to the next one, metres.
-_NOISE_STD_M = 0.06
-#: Standard deviation of the change of people's velocity within a second, metres per second.
-_VELOCITY_STD_M_S = 0.25
 #: A track is missed if it was not reported for this share of its observation interval. Some
 #: trackers report each person in a separate message.
 _MISSED_SHARE = 0.75
@@ -38,61 +33,6 @@ class _Held:
 
     old_id: str
     first: Tracks
-
-
-def successors(lost: Motions, positions_m: FloatArray, stamp_ns: int) -> list[tuple[int, int]]:
-    """Pairs vanished tracks with new ones, one to one.
-
-    Vanished tracks are extrapolated at constant velocity; their gates grow with the gap.
-
-    Args:
-        lost: (A,) vanished tracks.
-        positions_m: (B, 2) first positions of new tracks, metres.
-        stamp_ns: stamp of the new tracks, later than those of the vanished ones, integer
-            nanoseconds.
-
-    Returns:
-        Rows in `lost` and in `positions_m` of the pairs inside the gates, chosen as in `assigned`.
-    """
-    costs = position_costs(lost, positions_m, stamp_ns)
-    return assigned(costs, costs <= POSITION_GATE, POSITION_GATE)
-
-
-def motion_costs(lost: Motions, first: Tracks, second: Tracks) -> FloatArray:
-    """(A, B) squared Mahalanobis distances of observed states from extrapolated tracks.
-
-    Args:
-        lost: (A,) tracks to extrapolate.
-        first: (B,) observations.
-        second: (B,) later observations of the same people, for the velocity.
-    """
-    elapsed_s = (second.stamp_ns - first.stamp_ns) / NS_PER_S
-    velocities_m_s = (second.positions_m - first.positions_m) / elapsed_s
-    gaps_s = lost.gaps_s(first.stamp_ns)
-    variance = lost.velocity_std_m_s**2 + _VELOCITY_STD_M_S**2 * gaps_s
-    variance += 2.0 * (_NOISE_STD_M / elapsed_s) ** 2
-    costs = np.square(velocities_m_s - lost.velocities_m_s[:, None]).sum(axis=-1)
-    costs /= variance[:, None]
-    return costs + position_costs(lost, first.positions_m, first.stamp_ns)
-
-
-def position_costs(
-    lost: Motions, positions_m: FloatArray, stamp_ns: int, *, std_m: float = _POSITION_STD_M
-) -> FloatArray:
-    """(A, B) squared Mahalanobis distances of observed positions from extrapolated tracks.
-
-    Args:
-        lost: (A,) tracks to extrapolate.
-        positions_m: (B, 2) positions, or (A, B, 2) for each track, metres.
-        stamp_ns: stamp of the positions, integer nanoseconds.
-        std_m: standard deviation of a position, metres.
-    """
-    gaps_s = lost.gaps_s(stamp_ns)
-    velocity_variance = lost.velocity_std_m_s**2 + _VELOCITY_STD_M_S**2 * gaps_s
-    variance_m2 = std_m**2 + velocity_variance * gaps_s**2
-    distances_m = positions_m - lost.extrapolated_m(gaps_s)[:, None]
-    costs: FloatArray = np.square(distances_m).sum(axis=-1) / variance_m2[:, None]
-    return costs
 
 
 class TrackStitcher:
@@ -194,7 +134,8 @@ class TrackStitcher:
             return
         columns = np.array([tracks.ids.index(agent_id) for agent_id in new])
         rows = np.flatnonzero(is_lost)
-        found = successors(lost.of_tracks(rows), tracks.positions_m[columns], tracks.stamp_ns)
+        costs = position_costs(lost.of_tracks(rows), tracks.positions_m[columns], tracks.stamp_ns)
+        found = assigned(costs, costs <= POSITION_GATE, POSITION_GATE)
         for row, column in found:
             first = tracks.of_agents(columns[column : column + 1])
             self._held[first.ids[0]] = _Held(missing[rows[row]], first)

@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from social_implicit_ros.tracks.history import TrackHistory
-from social_implicit_ros.tracks.identities.pairing import Pair, close_rows
-from social_implicit_ros.tracks.identities.stitching import (
+from social_implicit_ros.tracks.identities.pairing import (
     MOTION_GATE,
     POSITION_GATE,
+    Pair,
+    close_rows,
     motion_costs,
     position_costs,
 )
