@@ -103,7 +103,7 @@ class PredictorNode(ParameterNode):
             if config.predictor.tick_rate_hz != before.predictor.tick_rate_hz:
                 self._tick_timer.restart(config.predictor.tick_rate_hz)
             if outputs is not None and config.for_outputs != before.for_outputs:
-                self._clear_outputs(session)
+                session.clear(self._now_ns())
                 session.outputs = outputs
 
     # Transitions
@@ -149,7 +149,7 @@ class PredictorNode(ParameterNode):
             session.is_active = True
             self._tick_timer.restart(session.config.predictor.tick_rate_hz)
             self._apply_changed_parameters(session, wait=True)
-            self._clear_outputs(session)
+            session.clear(self._now_ns())
             self.reporter.log.begin(None)
             self.reporter.state = replace(self.reporter.state, lifecycle="active")
             topics = ", ".join(log.topic for log in self.reporter.log.trackers.values())
@@ -196,8 +196,7 @@ class PredictorNode(ParameterNode):
         was_active, session.is_active = session.is_active, False
         if was_active:
             # The session ends even if any of these steps fails.
-            with self.reporter.contained("clear", "outputs cannot be cleared"):
-                self._clear_outputs(session)
+            self._clear_outputs(session)
             with self.reporter.contained("calibration", "the calibration cannot be saved"):
                 self._save_calibration(session)
             if session.bond is not None:
@@ -307,16 +306,14 @@ class PredictorNode(ParameterNode):
             # Without the transform, positions in the published frame are unknown.
             reason = f"nothing is published in frame {predictor.published_frame}: {error}"
             self.reporter.refuse("publish_frame", reason)
-            with self.reporter.contained("clear", "outputs cannot be cleared"):
-                self._clear_outputs(session)
+            self._clear_outputs(session)
             return
         except Exception as error:  # noqa: BLE001 (onnxruntime has exceptions of its own)
             reason = f"nobody is predicted: {self.reporter.reason_of(error)}"
             self.reporter.log.add_failed_tick(reason)
             self.reporter.warn("tick", reason)
             # Planners must not keep using the previous predictions.
-            with self.reporter.contained("clear", "outputs cannot be cleared"):
-                self._clear_outputs(session)
+            self._clear_outputs(session)
             return
         for text in corrections:
             self.reporter.warn("correction", text)
@@ -386,7 +383,7 @@ class PredictorNode(ParameterNode):
         if reason:
             self.get_logger().warning(f"{reason}: all histories are cleared")
         self.reporter.log.add_reset()
-        self._clear_outputs(session)
+        session.clear(self._now_ns())
 
     # Publishing
 
@@ -417,12 +414,13 @@ class PredictorNode(ParameterNode):
             self.get_logger().warning(problem)
 
     def _clear_outputs(self, session: Session) -> None:
-        session.clear(self._now_ns())
+        """Clears the outputs; a failure is logged."""
+        with self.reporter.contained("clear", "outputs cannot be cleared"):
+            session.clear(self._now_ns())
 
     def _clear_outdated(self, session: Session) -> None:
         """If messages trigger the ticks, clears the outputs once the messages stop."""
         if session.shown_s is None or self._tick_timer.is_running or is_time_simulated(self):
             return
         if time.monotonic() - session.shown_s > session.predictor.track_timeout_s:
-            with self.reporter.contained("clear", "outputs cannot be cleared"):
-                self._clear_outputs(session)
+            self._clear_outputs(session)
