@@ -43,7 +43,7 @@ def test_an_error_names_the_file_and_not_the_temporary_one(tmp_path: Path) -> No
 
 def test_a_folder_in_which_no_file_can_be_created_is_refused_at_once() -> None:
     """Its permissions alone do not show it."""
-    with pytest.raises(ArgumentTypeError, match="no folder that can be written to"):
+    with pytest.raises(ArgumentTypeError, match="cannot write to the folder"):
         output_file("/proc/results.json")
 
 
