@@ -65,7 +65,7 @@ def test_time_in_the_band_is_of_the_latest_window() -> None:
 
 def test_nothing_to_score_is_an_error(tmp_path: Path) -> None:
     lonely = source_of(tmp_path, walkers(duration_s=0.2))
-    with pytest.raises(BenchmarkError, match="nobody was seen"):
+    with pytest.raises(BenchmarkError, match="nobody was observed"):
         replay_calibration(ConstantVelocity(), lonely, load_settings(), is_adaptive=False)
 
 
@@ -225,7 +225,7 @@ def test_progress_is_reported_message_by_message(tmp_path: Path) -> None:
     ("arguments", "reason"),
     [
         (["nowhere"], "nowhere: no recording there"),
-        (["{short}"], "nobody was seen for long enough"),
+        (["{short}"], "nobody was observed for long enough"),
         (["{short}", "--tracker", "nobodys"], "nobodys"),
         (["{short}", "--model", "missing.onnx"], "missing.onnx"),
     ],
