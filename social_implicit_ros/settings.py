@@ -208,7 +208,8 @@ class PredictorConfig(Settings):
     stamp_spread_s: float = row(
         0.05,
         "Largest accepted difference between the stamps of the entries of one message, in seconds. "
-        "The newest stamp is used for all entries. A message with a larger difference is refused.",
+        "The newest stamp is used for all entries. If stamps differ by more, only the entries "
+        "at the time of most entries are used.",
         within=(0.0, 1.0),
         effect=Effect.CONFIGURE,
     )

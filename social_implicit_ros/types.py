@@ -35,6 +35,7 @@ class SkipReason(str, Enum):
     DUPLICATE_POSITION = "duplicate_position"  # exactly that of another entry
     REPEATED = "repeated"  # published again without a new observation
     EXTRAPOLATED = "extrapolated"  # by its tracker, in an exact line
+    OTHER_STAMP = "other_stamp"  # far from that of most entries of its message
     NO_STAMP = "no_stamp"
     FUTURE_STAMP = "future_stamp"
     DUPLICATE_STAMP = "duplicate_stamp"

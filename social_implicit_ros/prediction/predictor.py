@@ -259,6 +259,10 @@ class Predictor:
             "stamp_shift_ms": round(max(shifts_ns, key=abs, default=0) / 1e6),
         }
 
+    def contested_transforms(self) -> list[str]:
+        """A text for each transform that two nodes seem to publish."""
+        return self._lookup.contested()
+
     def stamp_shift_ns(self, source: str) -> int:
         """Time by which stamps of a tracker are late for the transforms, nanoseconds."""
         return self._queue.shift_ns(source)

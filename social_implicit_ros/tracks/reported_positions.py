@@ -51,6 +51,9 @@ _N_JUMPS, _MAX_EXCHANGED = 60, 1.0 / 3.0
 #: Minimum number of tracks that leave exact zeros for these to be a placeholder; one person may
 #: walk through the origin.
 _MIN_LEFT_UNSET = 2
+#: If this many entries of a message, and all, are exact zeros, these are a placeholder: people do
+#: not share a point, unless positions are on a grid.
+_MIN_ALL_UNSET = 2
 #: Maximum number of placeholders of a tracker, and of candidates.
 _MAX_PLACEHOLDERS, _MAX_SUSPECTS = 8, 256
 #: Maximum number of ids that are remembered beside those of a message, the newest: detectors
@@ -359,6 +362,8 @@ class ReportedPositions:
             was_unset = (rows >= 0) & ~state["point_m"].any(axis=1) & (distance_m > 0.0)
             self._left_unset.update(compress(tracks.ids, was_unset.tolist()))
         if len(self._left_unset) >= _MIN_LEFT_UNSET and not self._is_on_grid:
+            self._add_placeholder(_UNSET)
+        if len(points_m) >= _MIN_ALL_UNSET and not points_m.any() and not self._changes_m:
             self._add_placeholder(_UNSET)
 
     def _take_jump(self, agent_id: str, from_m: FloatArray, to_m: FloatArray) -> None:

@@ -1,6 +1,6 @@
 """Nothing is lost silently: /diagnostics and the log say what, why and how to correct it.
 
-The node warns after two seconds, so that many faults share each of three nodes.
+The node warns after two seconds, so that many faults share each of the nodes.
 """
 
 from __future__ import annotations
@@ -54,6 +54,29 @@ def nowhere(ids: Iterable[str]) -> MarkerArray:
     message = crowd(ids)
     for entry in message.markers:
         entry.pose.position.x = float("nan")
+    return message
+
+
+def in_millimetres(ids: Iterable[str]) -> MarkerArray:
+    """People who walk at 1 m/s."""
+    message = crowd(ids)
+    for entry in message.markers:
+        entry.pose.position.x = 1000.0 * (entry.pose.position.x + time.monotonic())
+    return message
+
+
+def with_lost(ids: Iterable[str]) -> MarkerArray:
+    """The last two are lost, and keep their last stamp."""
+    message = crowd(ids)
+    for entry in message.markers[-2:]:
+        entry.header.stamp.sec -= 3
+    return message
+
+
+def unfilled(ids: Iterable[str]) -> MarkerArray:
+    message = crowd(ids)
+    for entry in message.markers:
+        entry.pose.position.x = 0.0
     return message
 
 
@@ -154,6 +177,30 @@ def test_faults_are_reported_for_each_tracker(start: Start, tmp_path: Path) -> N
     assert_logged(node, "/unset", "no_stamp", "stamp_source")
     assert_logged(node, "no tracks yet on /silent", "MarkerArray is published on /classes")
     assert "Traceback" not in node.process.output
+
+
+def test_wrong_units_stamps_and_fields_are_named(start: Start) -> None:
+    people = [f"{n}" for n in range(6)]
+    tell: dict[str, Callable[[], MarkerArray]] = {
+        "/millimetres": lambda: in_millimetres(people),
+        "/lost": lambda: with_lost(people),
+        "/zeros": lambda: unfilled(people),
+    }
+    trackers = ", ".join(f"marker_array@{topic}" for topic in tell)
+    node = start(tracker=trackers, model="constant_velocity")
+    publishers = {topic: node.publisher(MarkerArray, topic) for topic in tell}
+
+    def tell_all() -> None:
+        for topic, publisher in publishers.items():
+            message = tell[topic]()
+            for number, marker in enumerate(message.markers):
+                marker.id = number
+            publisher.publish(message)
+
+    wait_for_warnings(node, tell_all, ["speed./millimetres", "stamps./lost", "nobody./zeros"])
+    assert_logged(node, "people on /millimetres move at", "pose.position must be in metres")
+    assert_logged(node, "on /lost have another stamp than their message", "stamp_spread_s")
+    assert_logged(node, "/zeros", "unset_position", "another field than pose.position")
 
 
 def test_nobody_predicted_wide_ellipses_too_many_people_and_a_lost_robot(start: Start) -> None:

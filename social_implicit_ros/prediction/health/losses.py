@@ -16,17 +16,21 @@ FIXES = {
     SkipReason.NOT_FINITE: "the tracker publishes NaN or infinite positions; correct it",
     SkipReason.OUT_OF_RANGE: "positions must be metres within 1e7 of the origin; correct the "
     "tracker or the transform",
-    SkipReason.UNSET_POSITION: "the tracker must leave out people whose position it does not know",
+    SkipReason.UNSET_POSITION: "the tracker must leave out people whose position it does not know; "
+    "if it knows them, it fills in another field than {position}, see position in the tracker "
+    "mapping",
     SkipReason.DUPLICATE_POSITION: "the tracker lists people twice, for example in two classes; "
     "filter one of them in the tracker mapping",
     SkipReason.REPEATED: "the tracker repeats positions with new stamps; let it publish each once, "
     "stamped with the time of measurement",
     SkipReason.EXTRAPOLATED: "the tracker extrapolates lost people in exact lines; let it publish "
     "only measured people, or filter the others by state in the tracker mapping",
+    SkipReason.OTHER_STAMP: "the tracker must stamp all entries of a message with one time, and "
+    "leave out people whom it no longer sees; stamps may differ by stamp_spread_s",
     SkipReason.NO_STAMP: "the tracker must set header.stamp, or set stamp_source to arrival",
     SkipReason.FUTURE_STAMP: "synchronise the clocks, or set use_sim_time in a replay",
     SkipReason.DUPLICATE_STAMP: "the tracker must set the stamp of each message to the time of its "
-    "measurement",
+    "measurement, and no other node may publish the same people on its topic",
     SkipReason.OUT_OF_ORDER: "the tracker publishes messages too late; synchronise its clock or "
     "raise track_timeout_s",
     SkipReason.OUTLIER: "each person needs an id of its own, also if several publish on one topic, "
@@ -84,7 +88,8 @@ def _filtered(tracker: TrackerCounts, reason: SkipReason) -> str:
 def with_example(tracker: TrackerCounts, reason: SkipReason) -> str:
     """The fix for a reason, with a value seen as example."""
     seen = tracker.examples.get(reason)
-    return f"{f'seen {seen}; ' if seen else ''}{FIXES.get(reason, reason.value)}"
+    fix = FIXES.get(reason, reason.value).format(position=tracker.spec.position_text)
+    return f"{f'seen {seen}; ' if seen else ''}{fix}"
 
 
 def main_tick_reason(reasons: Mapping[SkipReason, int]) -> str:

@@ -77,6 +77,18 @@ def moving_frame(now: Snapshot) -> Iterable[Finding]:
         )
 
 
+def contested_transforms(now: Snapshot) -> Iterable[Finding]:
+    """Two nodes publish the same transform."""
+    if now.contested:
+        yield Finding(
+            "contested",
+            f"{'; '.join(sorted(now.contested))}: people are predicted between both positions",
+            "two nodes publish this transform, such as two localisations, or a filter and the "
+            "driver of the wheels; stop one of them",
+            log_after_s=PATIENCE_S,
+        )
+
+
 def few_predicted(now: Snapshot) -> Iterable[Finding]:
     """Fewer people are predicted than are tracked."""
     is_named = any(tracker.unpredicted_s >= PATIENCE_S for tracker in now.trackers)

@@ -40,8 +40,12 @@ _MIN_KEPT_S = 12.0
 _MAX_AHEAD_S = 0.1
 #: Latency above which a wrong clock of the tracker is the more likely cause, seconds.
 _MAX_LATENCY_S = 1.0
+#: Ratio of the median steps of stamps and of arrivals below which stamps have a wrong unit.
+_MIN_STEP_SHARE = 0.2
 #: Maximum plausible mean vertical speed of people on level ground, metres per second.
 _MAX_CLIMB_M_S = 0.2
+#: Maximum plausible median speed of people who move, metres per second: most people run slower.
+_MAX_SPEED_M_S = 3.0
 #: Longest cell of a grid without a warning, metres: less than half the width of a person.
 _MAX_CELL_M = 0.15
 #: Time for which most people may be inside walls, seconds: they lean at one, or pass a door.
@@ -133,11 +137,25 @@ def _old_tracks(t: TrackerCounts, now: Snapshot) -> str:
     return f"tracks on {t.topic} arrive {t.latency_s:.1f} s old and are {fate}"
 
 
+def _is_too_fast(t: TrackerCounts) -> bool:
+    """Whether most people are faster than people: positions or stamps have other units.
+
+    Then tracks break, which has no other cause.
+    """
+    return t.speed_m_s > _MAX_SPEED_M_S
+
+
+def _why_nobody(t: TrackerCounts, now: Snapshot) -> str:
+    why = main_loss(t) or main_tick_reason(t.tick_reasons)
+    return "they are implausibly fast" if _is_too_fast(t) else why
+
+
 #: In the order of the texts in a status.
 RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
     node_rules.reported,
     node_rules.around,
     node_rules.moving_frame,
+    node_rules.contested_transforms,
     _OfTracker(
         "silent",
         lambda t, now: t.silent_s > now.state.track_timeout_s,
@@ -146,10 +164,19 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
         log_after_s=PATIENCE_S,
     ),
     _OfTracker(
+        "speed",
+        lambda t, now: _is_too_fast(t),
+        "people on {t.topic} move at {t.speed_m_s:.3g} m/s",
+        lambda t, now: (
+            f"{t.spec.position_text} must be in metres, and stamps in seconds and nanoseconds of "
+            "one clock; see position in the tracker mapping, and filter vehicles there"
+        ),
+    ),
+    _OfTracker(
         "nobody",
         lambda t, now: t.unpredicted_s >= PATIENCE_S,
         "nobody on {t.topic} has been predicted for {t.unpredicted_s:.0f} s",
-        lambda t, now: main_loss(t) or main_tick_reason(t.tick_reasons),
+        _why_nobody,
     ),
     _OfTracker(
         "lost",
@@ -159,12 +186,16 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
     node_rules.few_predicted,
     _OfTracker(
         "waiting",
-        lambda t, now: t.n_waiting > 0 and now.n_predicted > 0,
+        lambda t, now: t.n_waiting > 0 and now.n_predicted > 0 and not _is_too_fast(t),
         "{t.n_waiting} of the people on {t.topic} are tracked, but have not been predicted for "
         "{t.waiting_s:.0f} s",
         lambda t, now: with_example(t, SkipReason.TOO_FEW_OBSERVATIONS),
     ),
     _wrong_entries("duplicates", SkipReason.DUPLICATE_ID, "have the id of another entry"),
+    _wrong_entries("stamps", SkipReason.OTHER_STAMP, "have another stamp than their message"),
+    _wrong_entries(
+        "same_stamp", SkipReason.DUPLICATE_STAMP, "have the stamp of the message before"
+    ),
     _wrong_entries("outliers", SkipReason.OUTLIER, "are implausibly far from their track"),
     _wrong_entries("unset", SkipReason.UNSET_POSITION, "have a placeholder as position"),
     _wrong_entries("doubles", SkipReason.DUPLICATE_POSITION, "have the position of another entry"),
@@ -183,7 +214,8 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
         "{t.n_doubles} of the people on {t.topic} are listed twice, under two ids and within the "
         "noise of their positions: each is predicted once",
         "let the tracker merge its detections, or filter a second class or camera in the tracker "
-        "mapping; merge_doubles: false keeps all tracks",
+        "mapping; if these are most people, check that {t.spec.position_text} is in metres; "
+        "merge_doubles: false keeps all tracks",
         log_after_s=PATIENCE_S,
     ),
     _OfTracker(
@@ -246,10 +278,11 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
     ),
     _OfTracker(
         "given_away",
-        lambda t, now: t.reassigned_s < _MIN_KEPT_S,
+        lambda t, now: t.reassigned_s < _MIN_KEPT_S and not _is_too_fast(t),
         "ids on {t.topic} are reassigned to another person after {t.reassigned_s:.1f} s on average",
         "the tracker must keep the id of a person; an index in a list is not an id; see id in the "
         "tracker mapping",
+        log_after_s=PATIENCE_S,  # until the speed is known
     ),
     node_rules.over_capacity,
     node_rules.lost_robot,
@@ -281,6 +314,15 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
             "clock; the newest are treated as measured on arrival"
         ),
         "synchronise the clocks, or let the tracker stamp the time of measurement",
+    ),
+    _OfTracker(
+        "stamp_steps",
+        lambda t, now: t.stamp_step_s < _MIN_STEP_SHARE * t.arrival_step_s,
+        "stamps on {t.topic} advance by {t.stamp_step_s:.2g} s between messages that arrive "
+        "{t.arrival_step_s:.2g} s apart, and jump now and then: velocities are inaccurate",
+        "header.stamp must be the time of measurement in seconds and nanoseconds; nanosec often "
+        "has microseconds or milliseconds by mistake",
+        log_after_s=PATIENCE_S,
     ),
     _OfTracker(
         "stamp_shift",

@@ -125,6 +125,8 @@ class TrackerCounts:
         id_lifetime_s: median lifetime of ids, seconds; infinite if unknown.
         needed_timeout_s: timeout that tracks need at this period and latency, seconds.
         latency_s: median time from stamp to arrival, seconds; negative for stamps in the future.
+        stamp_step_s: median time by which stamps advance between arrivals, seconds.
+        arrival_step_s: median time between these arrivals, seconds; 0 if unknown.
         losing_s: time for which more than half of the entries have been skipped, seconds.
         unpredicted_s: time for which entries have arrived, but nobody was predicted, seconds.
         tick_reasons: number of people not predicted in the newest tick, by reason.
@@ -134,6 +136,7 @@ class TrackerCounts:
             seconds.
         n_doubles: people who are listed twice, and predicted once.
         climb_m_s: mean vertical speed of people, metres per second.
+        speed_m_s: median speed of people who move, metres per second; 0 if these are few.
         reassigned_s: mean time after which an id is reassigned to another person, seconds; infinite
             if that is rare.
         has_wrong_velocities: the reported velocities do not fit the positions.
@@ -155,6 +158,8 @@ class TrackerCounts:
     id_lifetime_s: float = math.inf
     needed_timeout_s: float = 0.0
     latency_s: float = 0.0
+    stamp_step_s: float = 0.0
+    arrival_step_s: float = 0.0
     losing_s: float = 0.0
     unpredicted_s: float = 0.0
     tick_reasons: Mapping[SkipReason, int] = field(default_factory=dict)
@@ -163,6 +168,7 @@ class TrackerCounts:
     overlapping_s: float = 0.0
     n_doubles: int = 0
     climb_m_s: float = 0.0
+    speed_m_s: float = 0.0
     reassigned_s: float = math.inf
     has_wrong_velocities: bool = False
     cell_m: float = 0.0
@@ -186,6 +192,7 @@ class Snapshot:
         surroundings: surroundings of the node.
         trackers: statistics of each tracker.
         counters: totals of the predictor.
+        contested: a text for each transform that two nodes seem to publish.
         variance_m2: variance of the trackers' positions along x or y, the larger one, median over
             people, square metres.
         growth: ratio of the areas of ellipses at the horizon with the trackers' covariance and
@@ -204,6 +211,7 @@ class Snapshot:
     surroundings: Surroundings = field(default_factory=Surroundings)
     trackers: Collection[TrackerCounts] = ()
     counters: Mapping[str, int] = field(default_factory=dict)
+    contested: Collection[str] = ()
     variance_m2: float = 0.0
     growth: float = 1.0
     refusals: dict[str, str] = field(default_factory=dict)

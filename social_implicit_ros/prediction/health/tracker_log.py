@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from itertools import compress
 from statistics import fmean, median
 
+import numpy as np
+
 from social_implicit_ros.prediction.health.snapshot import (
     FROZEN_S,
     MAX_LOST,
@@ -24,7 +26,7 @@ from social_implicit_ros.tracks.messages.decoder import DecodedMessage
 from social_implicit_ros.tracks.messages.spec import TrackerSpec
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.tracks.tracker_timing import PERIODS_KEPT
-from social_implicit_ros.types import ROBOT_ID, SkipReason, Tracks
+from social_implicit_ros.types import ROBOT_ID, FloatArray, SkipReason, Tracks
 
 #: Number of report periods over which skipped entries are counted.
 _N_PERIODS = 3
@@ -42,8 +44,13 @@ _OVERLAP_M = 0.3
 #: The same within a larger distance (metres) for at least this share of at least this many people,
 #: if each has exactly one other. Couples are never that frequent.
 _PAIRED_M, _PAIRED_SHARE, _MIN_PAIRED = 0.6, 0.8, 6
-#: Number of reports over which the rate of climb is measured: longer than people take to bend down.
-_N_HEIGHTS = 4
+#: Number of reports over which motion is measured: longer than people take to bend down.
+_N_PLACES = 4
+#: People move if they are faster than this between all of these reports (metres per second), and
+#: their way is nearly straight: ids that are exchanged jump to and fro.
+_MOVES_M_S, _STRAIGHT = 0.5, 0.7
+#: Minimum number of people who move for their median speed; one may ride a bicycle.
+_MIN_MOVING = 3
 #: Number of reports over which reassigned ids are counted, and the minimum count for a rate.
 _N_REASSIGNED, _MIN_REASSIGNED = 10, 5
 
@@ -131,7 +138,8 @@ class TrackerLog(TrackerCounts):
         self._waiting_since_ns: dict[str, int] = {}  # by id
         self._overlapping, self._unpredicted = ConditionTimer(), ConditionTimer()
         self._losing, self._in_walls = ConditionTimer(), ConditionTimer()
-        self._heights_m: deque[tuple[int, dict[str, float]]] = deque(maxlen=_N_HEIGHTS)
+        # In the last reports: stamp in seconds, and x, y and z in metres, by id.
+        self._places: deque[dict[str, FloatArray]] = deque(maxlen=_N_PLACES)
         self._reassigned: deque[tuple[float, int, int]] = deque(maxlen=_N_REASSIGNED)
         self._was_predicted = False
         self._periods: deque[Counter[SkipReason | str]] = deque([Counter()], maxlen=_N_PERIODS)
@@ -170,12 +178,13 @@ class TrackerLog(TrackerCounts):
         """
         known = predictor.tracker(source)
         self.latency_s, self.hold_s = known.timing.latency_s, known.reported.hold_s
+        self.stamp_step_s, self.arrival_step_s = known.timing.steps_s
         self.needed_timeout_s = max(
             known.timing.needed_timeout_s, PERIODS_KEPT * known.reported.usual_hold_s
         )
         self.has_wrong_velocities = predictor.history.refutes_velocities(source)
         self.frozen = known.frozen(FROZEN_S, predictor.history.noise_m(source))
-        self.n_doubles = len(known.doubles.found)
+        self.n_doubles = len({agent_id for pair in known.doubles.found for agent_id in pair}) // 2
         self.cell_m = known.reported.cell_m
         self.stamp_shift_ms = round(predictor.stamp_shift_ns(source) / 1e6)
         tick = predictor.last_tick
@@ -199,10 +208,7 @@ class TrackerLog(TrackerCounts):
         are_overlapping = 2 * len(overlapping.intersection(rows)) > len(rows)
         overlapping_ns = self._overlapping.update(are_overlapping, tick.stamp_ns, tick.stamp_ns)
         self.overlapping_s = overlapping_ns / NS_PER_S
-        heights_m = tick.window.heights_m[rows].tolist()
-        self._find_climbing(
-            dict(zip([ids[row] for row in rows], heights_m, strict=True)), tick.stamp_ns
-        )
+        self._find_motion(predictor.history, source)
 
     def _find_reassigned(self, n_reassigned: int, stamp_ns: int) -> None:
         """Updates the mean time until an id is reassigned: person-seconds per reassignment."""
@@ -214,13 +220,32 @@ class TrackerLog(TrackerCounts):
         person_s = (stamp_ns / NS_PER_S - began_s) * fmean(people)
         self.reassigned_s = person_s / n_lately if n_lately >= _MIN_REASSIGNED else math.inf
 
-    def _find_climbing(self, heights_m: dict[str, float], stamp_ns: int) -> None:
-        """Updates the mean vertical speed, which is large if positions have wrong axes."""
-        self._heights_m.append((stamp_ns, heights_m))
-        before_ns, before_m = self._heights_m[0]
-        climbs_m = [abs(z_m - before_m[i]) for i, z_m in heights_m.items() if i in before_m]
-        is_known = climbs_m and len(self._heights_m) == _N_HEIGHTS and stamp_ns > before_ns
-        self.climb_m_s = fmean(climbs_m) * NS_PER_S / (stamp_ns - before_ns) if is_known else 0.0
+    def _find_motion(self, history: TrackHistory, source: str) -> None:
+        """Updates speeds, which are implausible if positions have wrong units or axes.
+
+        Of all tracks, as those of implausible speeds are not predicted.
+        """
+        ids = tuple(i for i in history.ids if i.startswith(source) and i != ROBOT_ID)
+        stamps_ns, states_m = history.newest(ids)
+        places = np.column_stack([stamps_ns / NS_PER_S, states_m])
+        self._places.append(dict(zip(ids, places, strict=True)))
+        known = [i for i in ids if all(i in each for each in self._places)]
+        self.speed_m_s = self.climb_m_s = 0.0
+        if len(self._places) < _N_PLACES or not known:
+            return
+        steps = np.diff([[each[i] for i in known] for each in self._places], axis=0)
+        elapsed_s, ways_m = steps[..., 0], np.linalg.norm(steps[..., 1:3], axis=2)
+        whole = steps.sum(axis=0)
+        is_seen = (elapsed_s > 0.0).all(axis=0)
+        if not is_seen.any():
+            return
+        climbs_m_s = np.abs(whole[is_seen, 3]) / whole[is_seen, 0]
+        self.climb_m_s = float(climbs_m_s.mean())
+        slowest_m_s = (ways_m[:, is_seen] / elapsed_s[:, is_seen]).min(axis=0)
+        far_m = np.linalg.norm(whole[is_seen, 1:3], axis=1)
+        moves = (slowest_m_s > _MOVES_M_S) & (far_m > _STRAIGHT * ways_m[:, is_seen].sum(axis=0))
+        if np.count_nonzero(moves) >= _MIN_MOVING:
+            self.speed_m_s = float(np.median(slowest_m_s[moves]))
 
     def _find_waiting(
         self, history: TrackHistory, skipped: Mapping[str, SkipReason], stamp_ns: int

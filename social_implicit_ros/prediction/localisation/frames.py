@@ -315,5 +315,6 @@ class TransformQueue:
             )
         return (
             f"{error}; its newest transform is {age_s:.2f} s old, "
-            f"and tracks wait {self._wait_s:g} s: increase transform_wait_s, or reduce that delay"
+            f"and tracks wait {self._wait_s:g} s: increase transform_wait_s, or reduce that delay; "
+            "if it grows, the publisher of the transform has stopped"
         )

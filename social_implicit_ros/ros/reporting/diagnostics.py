@@ -179,6 +179,7 @@ class DiagnosticsLog:
     def take_counts(self, predictor: Predictor) -> None:
         """Copies the counters of the predictor."""
         self._now.counters = predictor.counters()
+        self._now.contested = predictor.contested_transforms()
         is_added = predictor.config.pipeline.add_tracker_covariance
         self._now.variance_m2, self._now.growth = added_uncertainty(
             predictor.last_tick, is_added=is_added

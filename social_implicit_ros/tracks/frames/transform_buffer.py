@@ -36,6 +36,12 @@ _MAX_UNREAD = 4096
 #: Maximum number of pairs of frames that are followed; beyond it the oldest is forgotten.
 _MAX_PAIRS = 32
 
+#: A frame jumps to and fro, as two nodes publish its pose, if at least this many of its newest
+#: poses are far from the one before (metres), and most of these steps undo the one before.
+_MAX_JUDGED, _MIN_CONTESTED, _JUMP_M, _RETURNS, _RETURNING = 256, 8, 0.1, 0.8, 0.8
+#: The point of a frame that is compared, metres.
+_AHEAD_M = (2.0, 0.0, 0.0)
+
 
 @dataclass
 class _Link:
@@ -101,6 +107,26 @@ class _Link:
         return {parent for parent, _ in self.poses}
 
     @property
+    def contested_m(self) -> float:
+        """Distance by which the frame jumps to and fro, metres; 0 if it does not.
+
+        Of a point in front of it, so that turns count, too.
+        """
+        poses = [pose for parent, pose in self.poses[-_MAX_JUDGED:] if parent == self.parent]
+        if len(poses) < _MIN_CONTESTED:
+            return 0.0
+        points_m = [compose(pose, (_AHEAD_M, IDENTITY[1]))[0] for pose in poses]
+        steps_m = np.diff(points_m, axis=0)
+        lengths_m = np.linalg.norm(steps_m, axis=1)
+        is_jump = lengths_m > _JUMP_M
+        steps_m, lengths_m = steps_m[is_jump], lengths_m[is_jump]
+        if len(steps_m) < _MIN_CONTESTED:
+            return 0.0
+        cosines = (steps_m[1:] * steps_m[:-1]).sum(axis=1) / (lengths_m[1:] * lengths_m[:-1])
+        returns = np.count_nonzero(cosines < -_RETURNS) > _RETURNING * len(cosines)
+        return float(np.median(lengths_m)) if returns else 0.0
+
+    @property
     def moves(self) -> bool:
         """Whether its poses differ."""
         return any(
@@ -128,6 +154,7 @@ class TransformBuffer:
         self._links: dict[str, _Link] = {}
         self._pairs: dict[tuple[str, str], None] = {}  # (target, source) that were looked up
         self._unread: deque[bytes] = deque(maxlen=_MAX_UNREAD)
+        self._invalid: dict[str, str] = {}  # frame -> parent in its newest transform, if invalid
         # Children of the links between these frames; None while a pair is not connected.
         self._watched: frozenset[str] | None = None
         self._watched_bytes: tuple[bytes, ...] = ()
@@ -197,6 +224,14 @@ class TransformBuffer:
         self._read_unread()
         return [(frame, link.parent) for frame, link in self._links.items() if link.moves]
 
+    def contested(self) -> list[str]:
+        """A text for each transform in use that two nodes seem to publish."""
+        return [
+            f"{frame!r} in {link.parent!r} jumps to and fro by {distance_m:.2f} m"
+            for frame in self._watched or ()
+            if (link := self._links.get(frame)) and (distance_m := link.contested_m)
+        ]
+
     def clear(self) -> None:
         """Forgets all transforms except static ones, after time jumped back."""
         self._unread.clear()
@@ -262,6 +297,12 @@ class TransformBuffer:
         return has_changed
 
     def _store(self, entry: StampedPose, is_static: bool) -> None:
+        if entry.pose is None:
+            self._invalid[entry.child] = entry.parent
+            if len(self._invalid) > _MAX_PAIRS:
+                del self._invalid[next(iter(self._invalid))]
+            return
+        self._invalid.pop(entry.child, None)
         link = self._links.get(entry.child)
         if (
             link is None
@@ -283,7 +324,11 @@ class TransformBuffer:
             except TransformUnavailableError as error:
                 return poses, error
             if parent in poses:
-                break
+                raise TransformUnavailableError(
+                    f"the transforms of {parent!r} and {frame!r} form a loop: each frame must have "
+                    "one parent, stop one of their publishers",
+                    may_come=True,
+                )
             poses[parent] = compose(in_parent, poses[frame])
             frame = parent
         return poses, None
@@ -299,6 +344,14 @@ class TransformBuffer:
         if not source:
             text = "the message names no frame: its publisher must set header.frame_id"
             return TransformUnavailableError(text, may_come=False)
+        chain = (*self.ancestors(source), *self.ancestors(target))
+        for frame in chain:
+            if frame in self._invalid:
+                text = (
+                    f"the newest transform of {frame!r} in {self._invalid[frame]!r} is not valid: "
+                    "it has NaN, infinity or a quaternion of zeros"
+                )
+                return TransformUnavailableError(text, may_come=True)
         known = [error for error in errors if error is not None]
         # A transform that can never come explains more than one that may come later.
         first = min(known, key=lambda error: error.may_come, default=None)
@@ -309,7 +362,7 @@ class TransformBuffer:
             why += "".join(
                 f"; {frame!r} has two parents, {' and '.join(map(repr, sorted(parents)))}: publish "
                 "one of them only"
-                for frame in (*self.ancestors(source), *self.ancestors(target))
+                for frame in chain
                 if frame in self._links and len(parents := self._links[frame].parents) > 1
             )
             return TransformUnavailableError(f"{text}{why}", may_come=True)

@@ -23,12 +23,15 @@ _HEADER_BYTES = 4
 
 @dataclass(frozen=True)
 class StampedPose:
-    """A `geometry_msgs/TransformStamped`: the pose of `child` in `parent` at a time."""
+    """A `geometry_msgs/TransformStamped`: the pose of `child` in `parent` at a time.
+
+    The pose is None if its values are not finite, or its quaternion is zero.
+    """
 
     parent: str
     child: str
     stamp_ns: int
-    pose: Pose
+    pose: Pose | None
 
 
 #: The same byte -> readers of a length, of a stamp and a length, and of the seven pose numbers.
@@ -39,10 +42,9 @@ _READERS = {
 
 
 def transforms_of(data: bytes) -> list[StampedPose]:
-    """The valid transforms of a message, with unit quaternions and without leading slashes.
+    """The transforms of a message, with unit quaternions and without leading slashes.
 
-    As in tf2, transforms are ignored if a frame is empty, both frames are equal, or the values are
-    not a pose.
+    As in tf2, transforms are ignored if a frame is empty or both frames are equal.
 
     Raises:
         ValueError: the bytes are not such a message.
@@ -80,11 +82,10 @@ def _stamped_pose(
     parent: bytes, child: bytes, stamp_ns: int, numbers: tuple[float, ...]
 ) -> StampedPose | None:
     x, y, z, qx, qy, qz, qw = numbers
-    norm = math.hypot(qx, qy, qz, qw)
-    if not 1e-9 < norm < math.inf or not math.isfinite(x + y + z):
-        return None
     names = [plain_frame(name.rstrip(b"\0").decode()) for name in (parent, child)]
     if not all(names) or names[0] == names[1]:
         return None
-    pose = ((x, y, z), (qx / norm, qy / norm, qz / norm, qw / norm))
+    norm, pose = math.hypot(qx, qy, qz, qw), None
+    if 1e-9 < norm < math.inf and math.isfinite(x + y + z):
+        pose = ((x, y, z), (qx / norm, qy / norm, qz / norm, qw / norm))
     return StampedPose(names[0], names[1], stamp_ns, pose)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -114,8 +115,8 @@ class TrackerDecoder:
         Values are not checked; only the filters of the mapping and empty ids remove entries.
 
         Raises:
-            ValueError: the bytes are not such a message, its entries have different frames or
-                stamps too far apart, or a PointCloud2 lacks mapped fields or data.
+            ValueError: the bytes are not such a message, its entries have different frames, or a
+                PointCloud2 lacks mapped fields or data.
         """
         message, entries = self._reader.read(data)
         if self.spec.entries is None:
@@ -187,20 +188,24 @@ def decoded_from(spec: TrackerSpec, message: Fields, entries: Fields | Points) -
         return [values[row] for row in rows.tolist()]
 
     seconds, nanoseconds = header(spec.stamp, ".sec"), header(spec.stamp, ".nanosec")
-    stamps_ns = {
-        sec * NS_PER_S + nanosec
+    stamps_ns = [
+        0 if sec is None else sec * NS_PER_S + nanosec
         for sec, nanosec in zip(seconds, nanoseconds, strict=True)
-        if sec is not None
-    }
+    ]
+    spread_ns = round(spec.stamp_spread_s * NS_PER_S)
+    if stamps_ns and max(stamps_ns) - min(stamps_ns) > spread_ns:
+        is_now = _of_one_time(np.array(stamps_ns), spread_ns)
+        if not is_now.all():
+            rest.skipped[SkipReason.OTHER_STAMP] = int(np.count_nonzero(~is_now))
+        rows, stamps_ns = rows[is_now], list(compress(stamps_ns, is_now.tolist()))
     frames = {str(frame) for frame in header(spec.frame) if frame is not None}
-    if not stamps_ns or not frames:
+    if not any(sec is not None for sec in seconds) or not frames:
         return rest
-    spread_ns = max(stamps_ns) - min(stamps_ns)
-    if spread_ns > round(spec.stamp_spread_s * NS_PER_S) or len(frames) > 1:
+    if len(frames) > 1:
         raise ValueError(
-            f"one message has entries in {len(frames)} frames and with stamps that are "
-            f"{spread_ns / NS_PER_S:g} s apart; give all entries of a message the same header, or "
-            "raise stamp_spread_s"
+            f"one message has entries in {len(frames)} frames, such as "
+            f"{' and '.join(map(repr, sorted(frames)[:2]))}: give all entries of a message the "
+            "same frame"
         )
     positions_m = _vectors(entries, spec.position)[rows]
     velocities_m_s = covariances_m2 = None
@@ -217,6 +222,19 @@ def decoded_from(spec: TrackerSpec, message: Fields, entries: Fields | Points) -
         covariances_m2=covariances_m2,
     )
     return replace(rest, tracks=tracks, frame_id=frames.pop())
+
+
+def _of_one_time(stamps_ns: IntArray, spread_ns: int) -> BoolArray:
+    """(A,) whether stamps belong to the time of most entries; of equal numbers to the newest.
+
+    Some trackers repeat people whom they have lost with their last stamp. Zeros are not set, and
+    belong to any time.
+    """
+    ordered = np.sort(stamps_ns[stamps_ns != 0])
+    n_earlier = np.arange(len(ordered)) - np.searchsorted(ordered, ordered - spread_ns)
+    newest_ns = ordered[::-1][n_earlier[::-1].argmax()]
+    is_now: BoolArray = (stamps_ns <= newest_ns) & (stamps_ns >= newest_ns - spread_ns)
+    return is_now | (stamps_ns == 0)
 
 
 def _passing_rows(

@@ -121,6 +121,11 @@ class TrackerSpec:
     stamp_spread_s: float = PredictorConfig.stamp_spread_s
 
     @property
+    def position_text(self) -> str:
+        """The path of the position, or those of its coordinates."""
+        return ", ".join(path.text for path in self.position)
+
+    @property
     def name_filters(self) -> list[tuple[FieldPath, _Names, _Names, SkipReason]]:
         """Path, accepted names, ignored names and reason of the filters by class and by state."""
         filters = self.filters

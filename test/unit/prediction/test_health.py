@@ -130,6 +130,13 @@ def test_few_of_the_tracked_are_predicted() -> None:
         ({"in_walls_s": 7.0}, ("most people on /tracks have been inside walls", "map on ~/map")),
         ({"n_doubles": 3}, ("3 of the people on /tracks are listed twice", "merge_doubles")),
         ({"climb_m_s": 0.6}, ("rise or sink by 0.6 m/s", "header.frame_id")),
+        ({"speed_m_s": 970.0}, ("move at 970 m/s", "bbox3d.center.position must be in metres")),
+        (
+            {"stamp_step_s": 1e-4, "arrival_step_s": 0.1},
+            ("advance by 0.0001 s between messages that arrive 0.1 s apart", "microseconds"),
+        ),
+        ({"lost": {SkipReason.OTHER_STAMP: 10}}, ("17%", "another stamp", "stamp_spread_s")),
+        ({"lost": {SkipReason.DUPLICATE_STAMP: 30}}, ("50%", "no other node may publish")),
         ({"has_wrong_velocities": True}, ("do not fit the positions", "axes of header.frame_id")),
         ({"id_lifetime_s": 0.2}, ("median lifetime of an id on /tracks is 0.2 s",)),
         ({"needed_timeout_s": 4.4}, ("4.4 s", "after 1 s", "max_track_timeout_s")),
@@ -148,7 +155,7 @@ def test_few_of_the_tracked_are_predicted() -> None:
             {"lost": {SkipReason.DUPLICATE_POSITION: 10}},
             ("17%", "position of another entry", "filter"),
         ),
-        ({"lost": {SkipReason.UNSET_POSITION: 10}}, ("17%", "placeholder", "leave out people")),
+        ({"lost": {SkipReason.UNSET_POSITION: 10}}, ("17%", "another field than bbox3d.c")),
         ({"latency_s": 1.5, "needed_timeout_s": 1.7}, ("1.5 s old and are dropped",)),
         ({"latency_s": 8.9}, ("8.9 s old and are dropped", "use_sim_time")),
         ({"silent_s": math.inf}, ("no tracks yet on /tracks",)),
@@ -162,11 +169,19 @@ def test_faults_of_a_tracker_are_named_with_the_fix(
     assert all(word in text for word in words)
 
 
+def test_an_implausible_speed_explains_broken_tracks() -> None:
+    fast = {"given_away_s": 0.1, "n_waiting": 2, "waiting_s": 3.0, "unpredicted_s": 3.0}
+    text = text_of(with_tracker(**fast, speed_m_s=970.0))
+    assert "predicted for 3 s: they are implausibly fast" in text
+    assert "an id" not in text and "are tracked, but" not in text
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"variance_m2": 400.0, "growth": 50.0}, ("400 m^2", "50 times", "add_tracker_covariance")),
         ({"variance_m2": 400.0}, ("400 m^2", "correct the tracker's covariance")),
+        ({"contested": ["'a' in 'b' jumps"]}, ("'a' in 'b' jumps", "two nodes publish")),
         ({"surroundings": Surroundings(lacks_clock=True)}, ("nobody publishes /clock",)),
         ({"surroundings": Surroundings(n_namesakes=1)}, ("1 more node", "another namespace")),
         ({"surroundings": Surroundings(broken=("no messages from /a",))}, ("from /a",)),

@@ -124,6 +124,34 @@ def test_positions_in_the_axes_of_another_frame_are_noticed(axes: tuple[int, ...
 
 
 @pytest.mark.parametrize(
+    ("unit_m", "are_exchanged", "is_fast"),
+    [(1.0, False, False), (1000.0, False, True), (0.3048, False, False), (1.0, True, False)],
+    ids=["metres", "millimetres", "too small", "ids exchanged"],
+)
+def test_people_who_are_faster_than_people_are_noticed(
+    unit_m: float, are_exchanged: bool, is_fast: bool
+) -> None:
+    """Positions in millimetres cannot be tracked; exchanged ids jump, but not on and on."""
+    predictor = Predictor(
+        ConstantVelocity(), PredictorConfig(fixed_frame="odom"), TransformBuffer()
+    )
+    log = TrackerLog("/tracks", find_tracker_spec("yolo"))
+    walk_m_s = np.array([[1.0, 0.5], [-1.2, 0.0], [0.9, -0.3], [0.0, 1.1], [0.0, 0.0]])
+    order = np.random.default_rng(0)
+    for n in range(50):
+        stamp_ns = 100 * S + n * S // 10
+        seen_m = unit_m * (20.0 * np.eye(5)[:, :2] + 0.1 * n * walk_m_s)
+        ids = tuple(order.permutation(list("abcde")) if are_exchanged else "abcde")
+        predictor.add_tracks(Tracks(stamp_ns, ids, seen_m), "odom", stamp_ns)
+        predictor.tick(stamp_ns)
+        if n % 10 == 9:
+            log.take_counts(predictor, "", set())
+    assert (log.speed_m_s > 3.0) == is_fast
+    if is_fast:
+        assert log.speed_m_s == pytest.approx(1000 * np.hypot(1.0, 0.5), rel=0.1)
+
+
+@pytest.mark.parametrize(
     ("name", "reported"),
     [("right", np.eye(2)), ("backwards", -np.eye(2)), ("turned", np.array([[0, 1], [-1, 0]]))],
 )

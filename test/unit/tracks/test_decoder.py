@@ -20,7 +20,7 @@ from social_implicit_ros.recordings.definitions import definitions_of
 from social_implicit_ros.tracks.messages.decoder import DecodedMessage, TrackerDecoder
 from social_implicit_ros.tracks.messages.point_cloud import POINT_FIELD_TYPES, point_cloud_array
 from social_implicit_ros.tracks.messages.spec import find_tracker_spec
-from social_implicit_ros.types import Tracks
+from social_implicit_ros.types import SkipReason, Tracks
 
 STORE = get_typestore(Stores.ROS2_HUMBLE)
 STAMP_NS = 1_700_000_000_123_456_789
@@ -120,11 +120,17 @@ def test_a_marker_array_without_pedestrians_has_no_stamp(markers: list[Any]) -> 
     assert (found.tracks, found.frame_id) == (None, "")
 
 
-@pytest.mark.parametrize("other", [header(STAMP_NS + 10**8), header(frame_id="odom")])
-def test_markers_of_different_headers_are_refused(other: Any) -> None:
-    message = marker_array(marker("p", 1, 0.0, 0.0), marker("p", 2, 0.0, 0.0, header=other))
-    with pytest.raises(ValueError, match="same header"):
-        decoded(MARKERS, message)
+def test_markers_of_different_frames_are_refused() -> None:
+    other = marker("p", 2, 0.0, 0.0, header=header(frame_id="odom"))
+    with pytest.raises(ValueError, match="the same frame"):
+        decoded(MARKERS, marker_array(marker("p", 1, 0.0, 0.0), other))
+
+
+def test_a_marker_with_an_older_stamp_is_skipped() -> None:
+    older = marker("p", 2, 0.0, 0.0, header=header(STAMP_NS - 10**8))
+    found = decoded(MARKERS, marker_array(marker("p", 1, 0.0, 0.0), older))
+    assert found.tracks is not None and found.tracks.ids == ("p/1",)
+    assert found.skipped == {SkipReason.OTHER_STAMP: 1}
 
 
 @given(

@@ -270,8 +270,17 @@ def test_people_who_walk_through_the_origin_or_stand_there_are_used() -> None:
     taken, lost = shown(ReportedPositions(), lambda n: walk(5.0 / 1.2 + (n - 100) / 20.0))
     assert any((tracks.positions_m == 0.0).all(axis=1).any() for tracks in taken)
     assert lost.total() == 0
-    _, lost = shown(ReportedPositions(), lambda n: np.zeros((3, 2)))
-    assert lost.total() == 0
+    reported = ReportedPositions()
+    for n in range(200):
+        tracks, lost = reported.take(Tracks(100 * S + n, IDS[:1], np.zeros((1, 2))), MAX_SPEED_M_S)
+        assert tracks.ids == IDS[:1] and lost.total() == 0
+
+
+def test_a_field_that_is_never_filled_in_is_a_placeholder_from_the_first_message_on() -> None:
+    stamps_ns, reported = iter(range(100 * S, 200 * S, S)), ReportedPositions()
+    for _ in range(3):
+        tracks, lost = reported.take(Tracks(next(stamps_ns), IDS, np.zeros((3, 2))), MAX_SPEED_M_S)
+        assert tracks.ids == () and lost[SkipReason.UNSET_POSITION] == 3
 
 
 def test_zeros_at_the_begin_of_tracks_near_the_origin_are_placeholders() -> None:
@@ -284,8 +293,7 @@ def test_zeros_at_the_begin_of_tracks_near_the_origin_are_placeholders() -> None
         positions_m[: 0 if n % 10 else 3] = 0.0
         now = Tracks(100 * S + n * 2 * S // 5, tuple(ids), positions_m)
         _, lost = reported.take(now, MAX_SPEED_M_S)
-        # The first three tracks reveal it.
-        is_unset = n >= 10 and n % 10 == 0
+        is_unset = n % 10 == 0
         assert lost[SkipReason.UNSET_POSITION] == (3 if is_unset else 0)
     assert reported.unset_m == (0.0, 0.0, 0.0)
 

@@ -56,6 +56,57 @@ def test_a_pose_far_in_the_future_is_not_interpolated_to():
     assert error.value.newest_ns == round(1.9 * S)
 
 
+@pytest.mark.parametrize("quaternion", [(0, 0, 0, 0), (math.nan, 0, 0, 1)])
+@pytest.mark.parametrize("n_valid", [0, 3])
+def test_a_publisher_of_invalid_poses_is_named(quaternion, n_valid):
+    """The frame is not called unknown, nor its transform late."""
+    buffer = buffer_of(*(("odom", "base", 1 + n, (n, 0, 0), 0) for n in range(n_valid)))
+    broken = transform_message("odom", "base", 9 * S)
+    q = broken.transforms[0].transform.rotation
+    q.x, q.y, q.z, q.w = map(float, quaternion)
+    buffer.add(serialised(broken), is_static=False)
+    with pytest.raises(TransformUnavailableError, match="'base' in 'odom' is not valid") as error:
+        buffer.lookup("odom", "base", 9 * S)
+    assert error.value.newest_ns is None  # it is not late
+    buffer.add(serialised(transform_message("odom", "base", 9 * S)), is_static=False)
+    buffer.lookup("odom", "base", 9 * S)
+
+
+def test_frames_that_are_parents_of_each_other_are_refused():
+    buffer = buffer_of(("odom", "base", 1, (3, 0, 0), 0), ("base", "odom", 1, (0, 0, 0), 0))
+    with pytest.raises(TransformUnavailableError, match="form a loop"):
+        buffer.lookup("odom", "base", S)
+
+
+@pytest.mark.parametrize(
+    ("offset_m", "turn", "text"),
+    [
+        (0.5, 0.0, "'base' in 'odom' jumps to and fro by 0.5"),
+        (0.0, 0.2, "'base' in 'odom' jumps to and fro by 0.4"),
+        (0.02, 0.01, ""),
+    ],
+)
+def test_a_transform_of_two_publishers_is_named(offset_m, turn, text):
+    buffer = buffer_of(
+        *(
+            ("odom", "base", 1 + n / 30, (0.02 * n + offset_m * (n % 2), 0, 0), turn * (n % 2))
+            for n in range(60)
+        )
+    )
+    buffer.lookup("odom", "base", 2 * S)
+    assert [each[: len(text)] for each in buffer.contested()] == ([text] if text else [])
+
+
+def test_a_sensor_that_sweeps_and_a_corrected_localisation_have_one_publisher():
+    buffer = buffer_of(
+        *(("base", "laser", 1 + n / 10, (0, 0, 0), math.sin(0.8 * n)) for n in range(90)),
+        *(("map", "odom", 1 + n / 10, (0.3 * (n // 8), 0, 0), 0) for n in range(90)),
+        *(("odom", "base", 1 + n / 10, (0, 0, 0), 0) for n in range(90)),
+    )
+    buffer.lookup("map", "laser", 2 * S)
+    assert buffer.contested() == []
+
+
 def test_rotations_are_interpolated_as_scipy_does():
     message = transform_message("a", "b", S)
     later = transform_message("a", "b", 2 * S)
