@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import glob
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import gettempdir
@@ -14,6 +14,7 @@ from typing import Any
 from rosbags.typesys import Stores, get_typestore
 
 from social_implicit_ros.recordings.compressed import (
+    GIT_LFS,
     SUFFIX,
     UnpackedTooLargeError,
     decompress_message,
@@ -205,11 +206,22 @@ def _metadata(folder: Path) -> tuple[list[Path], dict[str, int]]:
 
 
 def _remedy(path: Path) -> str:
-    files = [path] if path.is_file() else sorted(path.iterdir())
-    database = next((file for file in files if is_bag_file(file) and ".db3" in file.name), None)
+    files = list(filter(is_bag_file, [path] if path.is_file() else sorted(path.iterdir())))
+    pointer = next((file for file in files if _is_lfs_pointer(file)), None)
+    if pointer is not None:
+        return f"{pointer.name} is a pointer to a file of Git LFS: run `git lfs pull`"
+    database = next((file for file in files if ".db3" in file.name), None)
     if database is None:
         return "record it again, or try `ros2 bag reindex`"
+    unpack = f"unzstd {database.name}; " if database.suffix == SUFFIX else ""
+    name = database.name.removesuffix(SUFFIX)
     return (
-        f"recover what can be read with `sqlite3 {database.name} .recover | sqlite3 new.db3` and "
+        f"recover what can be read with `{unpack}sqlite3 {name} .recover | sqlite3 new.db3` and "
         "write its metadata.yaml with `ros2 bag reindex`"
     )
+
+
+def _is_lfs_pointer(file: Path) -> bool:
+    with suppress(OSError), file.open("rb") as content:
+        return content.read(len(GIT_LFS)) == GIT_LFS
+    return False

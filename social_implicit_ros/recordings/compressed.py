@@ -18,6 +18,8 @@ else:
 
 #: Suffix of files that rosbag2 compressed.
 SUFFIX = ".zstd"
+#: First bytes of a pointer that Git LFS leaves in place of a large file that was not fetched.
+GIT_LFS = b"version https://git-lfs"
 #: First bytes of a compressed frame.
 _FRAME_MAGIC = b"\x28\xb5\x2f\xfd"
 #: Compressed bytes that are decoded at once: at most this much is lost before a damaged byte.

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from social_implicit_ros.recordings.compressed import require_allowed
+from social_implicit_ros.recordings.compressed import GIT_LFS, require_allowed
 from social_implicit_ros.recordings.text_formats.column_names import (
     METRES,
     UNITS,
@@ -50,7 +50,6 @@ _PICKLE = (
 _COMMENTS = ("#", "%", "//", "sep=")
 #: A comment with the frame rate, as trackers of crowd experiments write it.
 _RATE = re.compile(r"(?:fps|frame[ _-]?rate)\W*(\d+(?:\.\d+)?)", re.IGNORECASE)
-_GIT_LFS = b"version https://git-lfs"
 _WHOLE = re.compile(r"[+-]?[0-9]{1,15}(\.0*)?")
 _POINTS = "replace decimal commas by points"
 _EXPECTED = "expected lines of four numbers: frame id x_m y_m"
@@ -116,7 +115,7 @@ def read_columns(path: Path, wanted: Sequence[str] = ()) -> Columns:
             "(`iconv -t UTF-8` converts text), a NumPy array, an .mcap or .db3 file, or a rosbag2 "
             "folder"
         )
-    if data.startswith(_GIT_LFS):
+    if data.startswith(GIT_LFS):
         raise ColumnsError("is a pointer to a file of Git LFS: run `git lfs pull`")
     if not text.lstrip().startswith(("{", "[")):
         return _from_text(text, wanted)

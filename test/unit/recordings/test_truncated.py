@@ -142,6 +142,13 @@ def test_any_truncation_gives_a_part_or_a_reason(
         assert len(read) > (share - 0.15) * len(crowd)
 
 
+@pytest.mark.parametrize("name", ["a.mcap", "a.db3", "a.mcap.zstd", "a.db3.zstd"])
+def test_a_file_that_git_lfs_did_not_fetch_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\nsize 12\n")
+    with pytest.raises(RecordingError, match=f"{name} is a pointer .*`git lfs pull`"):
+        open_source(tmp_path / name)
+
+
 @pytest.mark.parametrize("single", [False, True], ids=["folder", "file"])
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.9999])
 @pytest.mark.parametrize(("storage", "compression"), SQLITE3)
