@@ -18,7 +18,7 @@ from social_implicit_ros.types import BoolArray, FloatArray, require_shape
 MISS_THRESHOLD_M = 2.0
 
 
-def displacements(samples: FloatArray, ground_truth: FloatArray) -> FloatArray:
+def errors_m(samples: FloatArray, ground_truth: FloatArray) -> FloatArray:
     """(K, A, T) Euclidean distance of every sample from the ground truth, metres."""
     require_samples(samples, ground_truth)
     return distances(samples, ground_truth)
@@ -42,7 +42,7 @@ def best_of_n(samples: FloatArray, ground_truth: FloatArray) -> tuple[FloatArray
     Returns:
         (A,) ADE and (A,) FDE in metres.
     """
-    distance = displacements(samples, ground_truth)
+    distance = errors_m(samples, ground_truth)
     return distance.mean(axis=2).min(axis=0), distance[:, :, -1].min(axis=0)
 
 
@@ -55,7 +55,7 @@ def joint_best_of_n(samples: FloatArray, ground_truth: FloatArray) -> tuple[floa
     Returns:
         JADE and JFDE of the scene in metres, never below the mean best-of-N values of its agents.
     """
-    distance = displacements(samples, ground_truth)
+    distance = errors_m(samples, ground_truth)
     joint_ade = distance.mean(axis=(1, 2)).min()
     joint_fde = distance[:, :, -1].mean(axis=1).min()
     return float(joint_ade), float(joint_fde)

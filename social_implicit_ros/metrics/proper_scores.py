@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from social_implicit_ros.metrics.displacement import displacements, distances
+from social_implicit_ros.metrics.displacement import distances, errors_m
 from social_implicit_ros.metrics.mahalanobis import squared_mahalanobis
 from social_implicit_ros.types import FloatArray
 
@@ -51,7 +51,7 @@ def energy_score(
     Returns:
         (A, T) in metres. A single sample has no spread term. A value that is not finite gives NaN.
     """
-    error = displacements(samples, ground_truth).mean(axis=0)
+    error = errors_m(samples, ground_truth).mean(axis=0)
     n_samples = len(samples)
     n_pairings = min(n_pairings, n_samples - 1)
     if n_pairings < 1:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from social_implicit_ros.metrics.displacement import (
     best_of_n,
-    displacements,
+    errors_m,
     joint_best_of_n,
     mean_path,
     missed,
@@ -98,4 +98,4 @@ def test_a_sample_that_is_not_finite_is_not_hidden() -> None:
 )
 def test_inconsistent_shapes_are_refused(samples: tuple[int, ...], truth: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"metric\.samples"):
-        displacements(np.zeros(samples), np.zeros(truth))
+        errors_m(np.zeros(samples), np.zeros(truth))

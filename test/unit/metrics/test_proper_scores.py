@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from social_implicit_ros.metrics.displacement import displacements
+from social_implicit_ros.metrics.displacement import errors_m
 from social_implicit_ros.metrics.proper_scores import energy_score, gaussian_nll
 
 
@@ -44,7 +44,7 @@ def test_energy_score_of_agreeing_samples_is_the_displacement() -> None:
     path, truth = rng.normal(size=(2, 3, 12, 2))
     for n_samples in (1, 2, 20):
         samples = np.broadcast_to(path, (n_samples, 3, 12, 2))
-        expected = displacements(samples[:1], truth)[0]
+        expected = errors_m(samples[:1], truth)[0]
         np.testing.assert_allclose(energy_score(samples, truth), expected)
 
 
