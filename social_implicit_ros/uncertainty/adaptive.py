@@ -269,7 +269,7 @@ class AdaptiveCalibration:
         return np.clip(self._learnt.shift + step * missing, -MAX_SHIFT, MAX_SHIFT)
 
     def _read_radii(self) -> None:
-        """Computes the radii from the histograms, and the matrices that adapt level factors."""
+        """Computes the radii from the histograms, and the matrices that adapt radius scales."""
         scores, shift = self._learnt.scores, self._learnt.shift
         inside = np.cumsum(scores, axis=-1)[..., :-1]
         n_scores = scores.sum(axis=-1, keepdims=True)
@@ -295,7 +295,7 @@ class AdaptiveCalibration:
 
 
 def _interpolation_matrices(distances: FloatArray) -> FloatArray:
-    """(Z, T, L, L) that map the level factors of the base to those at (Z, T, L) learned distances.
+    """(Z, T, L, L) that map the radius scales of the base to those at (Z, T, L) learned distances.
 
     The adapted radius of a level is the radius of the base prediction at the learned distance:
     linear between two grid points, proportional beyond the last.

@@ -45,9 +45,9 @@ class Calibration:
 
     They depend on the step, the speed of the agent and the jerk RMS of its history. Between the
     grid points they are interpolated, so that an ellipse does not jump when somebody walks a little
-    faster. The ellipse factors give the Gaussian ellipse of one confidence nominal coverage. The
-    level factors correct those of the other confidences, as errors are not Gaussian: people mostly
-    walk as predicted, and sometimes do something else. The sample factors give the samples the mean
+    faster. The ellipse factors give the Gaussian ellipse of one confidence nominal coverage. Radius
+    scales correct those of the other confidences, as errors are not Gaussian: people mostly walk as
+    predicted, and sometimes do something else. The sample factors give the samples the mean
     Mahalanobis distance of a calibrated Gaussian.
 
     Attributes:
@@ -55,7 +55,8 @@ class Calibration:
         roughnesses_m: (R,) grid points of the jerk RMS, ascending, in metres.
         ellipse: (Z, R, T) factors on the standard deviation of the covariance.
         samples: (Z, R, T) factors on the samples' distance from the mean.
-        levels: (Z, R, T, L) further factors on the ellipse of each confidence in `CONFIDENCES`.
+        levels: (Z, R, T, L) radius scales: further factors on the ellipse of each confidence in
+            `CONFIDENCES`.
     """
 
     speeds_m_s: FloatArray
@@ -156,7 +157,7 @@ class Calibration:
             motion: motion of the same agents.
 
         Returns:
-            (A, T, 2, 2) covariance in square metres, and (A, T, L) level factors.
+            (A, T, 2, 2) covariance in square metres, and (A, T, L) radius scales.
         """
         factors, radius_scales = self.ellipse_factors(motion)
         return covariance * (factors * factors)[..., None, None], radius_scales

@@ -35,7 +35,7 @@ def mixed_errors(generator: np.random.Generator, n_agents: int) -> FloatArray:
 
 
 def conformal_prediction(n_agents: int) -> Prediction:
-    """A Gaussian with level factors fitted to `mixed_errors`."""
+    """A Gaussian with radius scales fitted to `mixed_errors`."""
     distance = np.linalg.norm(mixed_errors(np.random.default_rng(3), 40_000), axis=-1)
     radii = [confidence_to_sigmas(confidence) for confidence in CONFIDENCES]
     factors = np.quantile(distance, CONFIDENCES) / radii
