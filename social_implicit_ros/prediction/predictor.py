@@ -122,10 +122,10 @@ class Predictor:
         # Forecasts at the stamp of each message do not depend on latency.
         arrived_ns = tracks.stamp_ns if self.config.tick_rate_hz == 0 else now_ns
         tracker.timing.add(tracks.stamp_ns, arrived_ns)
-        tracks, lost = tracker.observations(
+        tracks, skipped = tracker.observations(
             tracks, self.history.noise_m(source), self.config.pipeline.max_speed_m_s
         )
-        for reason, n_entries in lost.items():
+        for reason, n_entries in skipped.items():
             update.skip(source, reason, n_entries)
             if reason is SkipReason.UNSET_POSITION and n_entries:
                 update.examples[reason] = str(tracker.reported.unset_m)

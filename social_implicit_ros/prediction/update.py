@@ -37,7 +37,7 @@ class Update:
     Attributes:
         is_accepted: the stamp of the new message is valid.
         n_entered: number of entries added to the history.
-        lost: number of skipped entries by tracker and reason.
+        skipped_of: number of skipped entries by tracker and reason.
         examples: id of a skipped entry, by reason.
         robot_skipped: number of skipped positions of the robot by reason.
         refusals: refused messages.
@@ -48,7 +48,7 @@ class Update:
 
     is_accepted: bool = False
     n_entered: int = 0
-    lost: dict[str, Counter[SkipReason]] = field(default_factory=dict)
+    skipped_of: dict[str, Counter[SkipReason]] = field(default_factory=dict)
     examples: dict[SkipReason, str] = field(default_factory=dict)
     robot_skipped: Counter[SkipReason] = field(default_factory=Counter)
     refusals: list[Refusal] = field(default_factory=list)
@@ -59,9 +59,9 @@ class Update:
     def skip(self, source: str, reason: SkipReason, n_entries: int) -> None:
         """Counts skipped entries of a tracker."""
         if n_entries:
-            self.lost.setdefault(source, Counter())[reason] += n_entries
+            self.skipped_of.setdefault(source, Counter())[reason] += n_entries
 
     @property
     def skipped(self) -> Counter[SkipReason]:
         """Number of skipped entries of all trackers by reason."""
-        return sum(self.lost.values(), Counter())
+        return sum(self.skipped_of.values(), Counter())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from social_implicit_ros.prediction.health.losses import FIXES
+from social_implicit_ros.prediction.health.skip_reasons import FIXES
 from social_implicit_ros.prediction.update import Refusal, Update
 from social_implicit_ros.types import SkipReason
 

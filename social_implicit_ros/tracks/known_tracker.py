@@ -69,12 +69,12 @@ class KnownTracker:
             noise_m: standard deviation of each coordinate of a position, metres.
             max_speed_m_s: maximum plausible speed, m/s.
         """
-        tracks, lost = self.reported.take(tracks, max_speed_m_s)
+        tracks, skipped = self.reported.take(tracks, max_speed_m_s)
         is_extrapolated = self._extrapolated.find(tracks, noise_m)
         if is_extrapolated.any():
-            lost[SkipReason.EXTRAPOLATED] = int(np.count_nonzero(is_extrapolated))
+            skipped[SkipReason.EXTRAPOLATED] = int(np.count_nonzero(is_extrapolated))
             tracks = tracks.of_agents(~is_extrapolated)
-        return tracks, lost
+        return tracks, skipped
 
     def rename(self, tracks: Tracks, history: TrackHistory, config: PipelineConfig) -> list[Tracks]:
         """The tracks to add to the history, in order: held ones, then the renamed message."""

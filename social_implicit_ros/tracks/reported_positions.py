@@ -210,19 +210,19 @@ class ReportedPositions:
         is_repeated, is_present = is_repeated & ~is_duplicate, is_present & ~is_duplicate
         if is_unset.any():
             self.unset_m = _point(points_m[is_unset.argmax()])
-        lost = Counter(
+        skipped = Counter(
             {
                 SkipReason.UNSET_POSITION: int(np.count_nonzero(is_unset)),
                 SkipReason.REPEATED: int(np.count_nonzero(is_repeated)),
                 SkipReason.DUPLICATE_POSITION: int(np.count_nonzero(is_duplicate)),
             }
         )
-        if not lost.total():
-            return tracks, lost
+        if not skipped.total():
+            return tracks, skipped
         # A new id is not a person before its first observation.
         repeated_ids = tuple(compress(tracks.ids, is_present.tolist()))
         observed = tracks.of_agents(~(is_unset | is_repeated | is_duplicate))
-        return replace(observed, repeated_ids=repeated_ids), lost
+        return replace(observed, repeated_ids=repeated_ids), skipped
 
     def _remember(
         self, tracks: Tracks, state: np.ndarray, rows: IntArray, is_kept: BoolArray

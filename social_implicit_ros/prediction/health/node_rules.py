@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from social_implicit_ros.prediction.health.findings import Finding, Level
-from social_implicit_ros.prediction.health.losses import FIXES, main_tick_reason
+from social_implicit_ros.prediction.health.skip_reasons import FIXES, main_tick_reason
 from social_implicit_ros.prediction.health.snapshot import PATIENCE_S, Snapshot
 from social_implicit_ros.prediction.walls import OCCUPANCY_GRID
 from social_implicit_ros.tracks.messages.decoder import ODOMETRY
@@ -102,13 +102,13 @@ def few_predicted(now: Snapshot) -> Iterable[Finding]:
 
 def over_capacity(now: Snapshot) -> Iterable[Finding]:
     """There are more people than `max_agents`."""
-    n_lost = sum(tracker.lost.get(SkipReason.OVER_CAPACITY, 0) for tracker in now.trackers)
-    if n_lost:
+    n_skipped = sum(tracker.skipped.get(SkipReason.OVER_CAPACITY, 0) for tracker in now.trackers)
+    if n_skipped:
         max_agents = now.state.config.predictor.pipeline.max_agents
         yield Finding(
             "capacity",
             f"more people than max_agents, {max_agents}; the nearest are kept, "
-            f"{n_lost} entries are left out",
+            f"{n_skipped} entries are left out",
             FIXES[SkipReason.OVER_CAPACITY],
         )
 

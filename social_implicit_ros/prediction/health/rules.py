@@ -13,9 +13,13 @@ from dataclasses import dataclass
 
 from social_implicit_ros.prediction.health import node_rules
 from social_implicit_ros.prediction.health.findings import Finding, Level
-from social_implicit_ros.prediction.health.losses import main_loss, main_tick_reason, with_example
+from social_implicit_ros.prediction.health.skip_reasons import (
+    main_skip_reason,
+    main_tick_reason,
+    with_example,
+)
 from social_implicit_ros.prediction.health.snapshot import (
-    MAX_LOST,
+    MAX_SKIPPED,
     PATIENCE_S,
     Snapshot,
     TrackerCounts,
@@ -108,8 +112,8 @@ def _wrong_entries(kind: str, reason: SkipReason, text: str) -> _OfTracker:
     """A rule for entries skipped for `reason`: few are normal; if most are, rule `lost` warns."""
     return _OfTracker(
         kind,
-        lambda t, now: _MAX_WRONG < t.share_lost(reason) <= MAX_LOST,
-        lambda t, now: f"{t.share_lost(reason):.0%} of the entries on {t.topic} {text}",
+        lambda t, now: _MAX_WRONG < t.share_skipped(reason) <= MAX_SKIPPED,
+        lambda t, now: f"{t.share_skipped(reason):.0%} of the entries on {t.topic} {text}",
         lambda t, now: with_example(t, reason),
     )
 
@@ -146,7 +150,7 @@ def _is_too_fast(t: TrackerCounts) -> bool:
 
 
 def _why_nobody(t: TrackerCounts, now: Snapshot) -> str:
-    why = main_loss(t) or main_tick_reason(t.tick_reasons)
+    why = main_skip_reason(t) or main_tick_reason(t.tick_reasons)
     return "they are implausibly fast" if _is_too_fast(t) else why
 
 
@@ -180,8 +184,8 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
     ),
     _OfTracker(
         "lost",
-        lambda t, now: t.losing_s >= PATIENCE_S > t.unpredicted_s,
-        lambda t, now: main_loss(t),
+        lambda t, now: t.skipping_s >= PATIENCE_S > t.unpredicted_s,
+        lambda t, now: main_skip_reason(t),
     ),
     node_rules.few_predicted,
     _OfTracker(

@@ -22,7 +22,7 @@ PATIENCE_S = 2.0
 #: Time after which a track whose position is exactly constant is reported, seconds.
 FROZEN_S = 3.0
 #: Share of skipped entries above which the status is WARN.
-MAX_LOST = 0.5
+MAX_SKIPPED = 0.5
 #: Type -> name of the topic below the node and of its launch argument; all others are tracks.
 _SUBSCRIBED = {ODOMETRY: "odometry", OCCUPANCY_GRID: "map"}
 #: Number of characters after which a value of a message is truncated in a text.
@@ -120,14 +120,14 @@ class TrackerCounts:
         silent_s: time since the last message, seconds; infinite before the first.
         n_entries: entries of its messages, without those filtered out on purpose.
         n_ignored: entries of classes that are filtered out on purpose.
-        lost: number of skipped entries by reason.
+        skipped: number of skipped entries by reason.
         examples: a value seen, by reason.
         id_lifetime_s: median lifetime of ids, seconds; infinite if unknown.
         needed_timeout_s: timeout that tracks need at this period and latency, seconds.
         latency_s: median time from stamp to arrival, seconds; negative for stamps in the future.
         stamp_step_s: median time by which stamps advance between arrivals, seconds.
         arrival_step_s: median time between these arrivals, seconds; 0 if unknown.
-        losing_s: time for which more than half of the entries have been skipped, seconds.
+        skipping_s: time for which more than half of the entries have been skipped, seconds.
         unpredicted_s: time for which entries have arrived, but nobody was predicted, seconds.
         tick_reasons: number of people not predicted in the newest tick, by reason.
         n_waiting: people who have been reported, but not predicted, for `PATIENCE_S`.
@@ -153,14 +153,14 @@ class TrackerCounts:
     silent_s: float = math.inf
     n_entries: int = 0
     n_ignored: int = 0
-    lost: Mapping[SkipReason, int] = field(default_factory=dict)
+    skipped: Mapping[SkipReason, int] = field(default_factory=dict)
     examples: dict[SkipReason, str] = field(default_factory=dict)
     id_lifetime_s: float = math.inf
     needed_timeout_s: float = 0.0
     latency_s: float = 0.0
     stamp_step_s: float = 0.0
     arrival_step_s: float = 0.0
-    losing_s: float = 0.0
+    skipping_s: float = 0.0
     unpredicted_s: float = 0.0
     tick_reasons: Mapping[SkipReason, int] = field(default_factory=dict)
     n_waiting: int = 0
@@ -178,9 +178,9 @@ class TrackerCounts:
     frozen: tuple[str, ...] = ()
     age_s: float = math.inf
 
-    def share_lost(self, reason: SkipReason) -> float:
+    def share_skipped(self, reason: SkipReason) -> float:
         """Share of entries that are skipped for a reason."""
-        return self.lost.get(reason, 0) / max(self.n_entries, 1)
+        return self.skipped.get(reason, 0) / max(self.n_entries, 1)
 
 
 @dataclass

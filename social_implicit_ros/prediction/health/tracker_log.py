@@ -12,7 +12,7 @@ import numpy as np
 
 from social_implicit_ros.prediction.health.snapshot import (
     FROZEN_S,
-    MAX_LOST,
+    MAX_SKIPPED,
     PATIENCE_S,
     ConditionTimer,
     TrackerCounts,
@@ -137,7 +137,7 @@ class TrackerLog(TrackerCounts):
         self.newest_ns: int | None = None
         self._waiting_since_ns: dict[str, int] = {}  # by id
         self._overlapping, self._unpredicted = ConditionTimer(), ConditionTimer()
-        self._losing, self._in_walls = ConditionTimer(), ConditionTimer()
+        self._skipping, self._in_walls = ConditionTimer(), ConditionTimer()
         # In the last reports: stamp in seconds, and x, y and z in metres, by id.
         self._places: deque[dict[str, FloatArray]] = deque(maxlen=_N_PLACES)
         self._reassigned: deque[tuple[float, int, int]] = deque(maxlen=_N_REASSIGNED)
@@ -150,16 +150,16 @@ class TrackerLog(TrackerCounts):
         counts["entries"] += decoded.n_entries - decoded.ignored.total()
         # Counted, as the filter may exclude the class of all people by mistake.
         counts["ignored"] += decoded.ignored[SkipReason.OTHER_CLASS]
-        self.add_lost(decoded.skipped - decoded.ignored, decoded.examples)
+        self.add_skipped(decoded.skipped - decoded.ignored, decoded.examples)
 
-    def add_lost(self, lost: Counter[SkipReason], examples: Mapping[SkipReason, str]) -> None:
+    def add_skipped(self, skipped: Counter[SkipReason], examples: Mapping[SkipReason, str]) -> None:
         """Counts skipped entries.
 
         Args:
-            lost: number of entries by reason.
+            skipped: number of entries by reason.
             examples: value of one entry by reason.
         """
-        self._periods[-1].update({r: n for r, n in lost.items() if r is not SkipReason.REPEATED})
+        self._periods[-1].update({r: n for r, n in skipped.items() if r is not SkipReason.REPEATED})
         for reason, text in examples.items():
             self.examples[reason] = quoted(text)
 
@@ -286,11 +286,13 @@ class TrackerLog(TrackerCounts):
         n_entries = counts["entries"] + (0 if self._was_predicted else counts["ignored"])
         is_unpredicted = n_entries > 0 and not n_predicted
         self.unpredicted_s = self._unpredicted.update(is_unpredicted, began_s, now_s)
-        n_lost = sum(counts[reason] for reason in SkipReason)
-        self.losing_s = self._losing.update(n_lost > MAX_LOST * counts["entries"], began_s, now_s)
+        n_skipped = sum(counts[reason] for reason in SkipReason)
+        self.skipping_s = self._skipping.update(
+            n_skipped > MAX_SKIPPED * counts["entries"], began_s, now_s
+        )
         total: Counter[SkipReason | str] = sum(self._periods, Counter())
         self.n_entries, self.n_ignored = total["entries"], total["ignored"]
-        self.lost = {reason: total[reason] for reason in SkipReason if total[reason]}
+        self.skipped = {reason: total[reason] for reason in SkipReason if total[reason]}
         self.id_lifetime_s = self.ids.median_s(timeout_s)
         if self.last_message_s is not None:
             self.silent_s = now_s - self.last_message_s

@@ -125,9 +125,9 @@ class DiagnosticsLog:
     def add_update(self, update: Update) -> None:
         """Entries of messages entered the history, or were left out."""
         self._skipped.update(update.robot_skipped)
-        for source, lost in update.lost.items():
-            self._skipped.update(lost)
-            self.trackers[source].add_lost(lost, update.examples)
+        for source, skipped in update.skipped_of.items():
+            self._skipped.update(skipped)
+            self.trackers[source].add_skipped(skipped, update.examples)
 
     def add_refusal(self, kind: str, why: str) -> None:
         """A whole message was rejected.

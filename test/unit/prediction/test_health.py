@@ -38,10 +38,10 @@ def with_tracker(**changes: Any) -> Snapshot:
     return replace(WELL, trackers=(replace(TRACKER, **changes),))
 
 
-def with_lost(
-    lost: Mapping[SkipReason, int], examples: Mapping[SkipReason, str], losing_s: float = 0.0
+def with_skipped(
+    skipped: Mapping[SkipReason, int], examples: Mapping[SkipReason, str], skipping_s: float = 0.0
 ) -> Snapshot:
-    return with_tracker(lost=lost, examples=examples, losing_s=losing_s)
+    return with_tracker(skipped=skipped, examples=examples, skipping_s=skipping_s)
 
 
 @pytest.mark.parametrize("frame", ["base_link", "robot1/base_footprint"])
@@ -71,9 +71,9 @@ def test_people_inside_walls_are_reported_with_the_topic_of_the_map() -> None:
 
 
 def test_a_class_that_is_filtered_out_is_named_with_the_fix() -> None:
-    lost, seen = {SkipReason.OTHER_CLASS: 60}, {SkipReason.OTHER_CLASS: "'walker'"}
-    nobody = with_tracker(lost=lost, examples=seen, unpredicted_s=3.0)
-    for snapshot in (nobody, with_lost(lost, seen, losing_s=2.0)):
+    skipped, seen = {SkipReason.OTHER_CLASS: 60}, {SkipReason.OTHER_CLASS: "'walker'"}
+    nobody = with_tracker(skipped=skipped, examples=seen, unpredicted_s=3.0)
+    for snapshot in (nobody, with_skipped(skipped, seen, skipping_s=2.0)):
         text = text_of(snapshot)
         assert "100% of the entries on /tracks" in text
         assert "class 'walker' is not in [person" in text and "add it to class_in" in text
@@ -90,10 +90,10 @@ def test_ignored_classes_are_reported_only_while_nobody_is_predicted() -> None:
 def test_a_loss_of_more_than_half_of_the_entries_is_reported_with_its_reason(
     reason: SkipReason,
 ) -> None:
-    text = text_of(with_lost({reason: 31}, {reason: "'seen'"}, losing_s=2.0))
+    text = text_of(with_skipped({reason: 31}, {reason: "'seen'"}, skipping_s=2.0))
     assert reason.value in text or reason is SkipReason.OVER_CAPACITY
     assert "'seen'" in text
-    few = findings_of(with_lost({reason: 5}, {}))
+    few = findings_of(with_skipped({reason: 5}, {}))
     assert few == [] or reason is SkipReason.OVER_CAPACITY
 
 
@@ -114,16 +114,16 @@ def test_few_of_the_tracked_are_predicted() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"lost": {SkipReason.DUPLICATE_ID: 10}}, ("17%", "an id of its own")),
+        ({"skipped": {SkipReason.DUPLICATE_ID: 10}}, ("17%", "an id of its own")),
         (
-            {"lost": {SkipReason.OUTLIER: 30}},
+            {"skipped": {SkipReason.OUTLIER: 30}},
             ("50%", "implausibly far", "several publish on one topic"),
         ),
         (
             {"overlapping_s": 2.0},
             ("most people on /tracks have", "reported twice", "merge_distance_m"),
         ),
-        ({"lost": {SkipReason.EXTRAPOLATED: 10}}, ("17%", "not measured", "in exact lines")),
+        ({"skipped": {SkipReason.EXTRAPOLATED: 10}}, ("17%", "not measured", "in exact lines")),
         ({"stamp_shift_ms": 110}, ("on /tracks are stamped 110 ms too late for the transforms",)),
         ({"stamp_shift_ms": -60}, ("60 ms too early", "when the robot turns")),
         ({"cell_m": 0.5}, ("on /tracks are rounded to 0.5 m", "not rounded")),
@@ -152,10 +152,10 @@ def test_few_of_the_tracked_are_predicted() -> None:
         ({"frozen": ("7",)}, ("positions of '7' on /tracks do not", "no longer sees")),
         ({"frozen": tuple("abcdef")}, ("positions of 'a', 'b', 'c' and 3 more on /tracks",)),
         (
-            {"lost": {SkipReason.DUPLICATE_POSITION: 10}},
+            {"skipped": {SkipReason.DUPLICATE_POSITION: 10}},
             ("17%", "position of another entry", "filter"),
         ),
-        ({"lost": {SkipReason.UNSET_POSITION: 10}}, ("17%", "another field than bbox3d.c")),
+        ({"skipped": {SkipReason.UNSET_POSITION: 10}}, ("17%", "another field than bbox3d.c")),
         ({"latency_s": 1.5, "needed_timeout_s": 1.7}, ("1.5 s old and are dropped",)),
         ({"latency_s": 8.9}, ("8.9 s old and are dropped", "use_sim_time")),
         ({"silent_s": math.inf}, ("no tracks yet on /tracks",)),
@@ -210,7 +210,7 @@ def test_a_silent_topic_is_reported_with_topics_that_have_its_type() -> None:
 
 
 def test_more_people_than_capacity() -> None:
-    text = text_of(with_lost({SkipReason.OVER_CAPACITY: 5}, {}))
+    text = text_of(with_skipped({SkipReason.OVER_CAPACITY: 5}, {}))
     assert "more people than max_agents, 1000" in text
 
 

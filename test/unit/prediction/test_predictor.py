@@ -527,7 +527,7 @@ class TestCounts:
     def test_losses_are_counted_by_tracker_with_an_example(self) -> None:
         tracks = Tracks(S, ("0/a", "0/a", "0/b"), np.zeros((3, 2)))
         update = predictor_of().add_tracks(tracks, "odom", S, source="0/")
-        assert update.lost == {"0/": {SkipReason.DUPLICATE_ID: 1}}
+        assert update.skipped_of == {"0/": {SkipReason.DUPLICATE_ID: 1}}
         assert update.examples == {SkipReason.DUPLICATE_ID: "0/a"}
 
     def test_the_robot_does_not_count_as_a_tracked_person(self) -> None:

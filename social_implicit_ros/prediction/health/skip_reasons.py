@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from social_implicit_ros.prediction.health.snapshot import MAX_LOST, PATIENCE_S, TrackerCounts
+from social_implicit_ros.prediction.health.snapshot import MAX_SKIPPED, PATIENCE_S, TrackerCounts
 from social_implicit_ros.types import SkipReason
 
 #: Reason -> fix. `_filtered` writes the fixes for filters, with their values.
@@ -57,18 +57,18 @@ _FILTERS = {
 }
 
 
-def main_loss(tracker: TrackerCounts) -> str:
+def main_skip_reason(tracker: TrackerCounts) -> str:
     """Main reason why most entries of a tracker are skipped; empty if most are used."""
-    lost = dict(tracker.lost)
+    skipped = dict(tracker.skipped)
     if tracker.n_ignored and tracker.unpredicted_s >= PATIENCE_S:
-        lost[SkipReason.OTHER_CLASS] = lost.get(SkipReason.OTHER_CLASS, 0) + tracker.n_ignored
-    n_lost = sum(lost.values())
-    n_entries = max(tracker.n_entries + tracker.n_ignored, n_lost, 1)
-    if n_lost <= MAX_LOST * n_entries:
+        skipped[SkipReason.OTHER_CLASS] = skipped.get(SkipReason.OTHER_CLASS, 0) + tracker.n_ignored
+    n_skipped = sum(skipped.values())
+    n_entries = max(tracker.n_entries + tracker.n_ignored, n_skipped, 1)
+    if n_skipped <= MAX_SKIPPED * n_entries:
         return ""
-    reason = max(lost, key=lambda each: lost[each])
+    reason = max(skipped, key=lambda each: skipped[each])
     fix = _filtered(tracker, reason) or with_example(tracker, reason)
-    share = lost[reason] / n_entries
+    share = skipped[reason] / n_entries
     return f"{share:.0%} of the entries on {tracker.topic} are left out ({reason.value}): {fix}"
 
 
