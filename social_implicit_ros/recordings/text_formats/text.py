@@ -23,9 +23,8 @@ FRAMES_PER_SECOND = 25.0
 _ETH_UCY_STEP = 10
 #: Median speed above which positions are probably not in metres, m/s.
 _SPRINT_M_S = 5.0
-#: Largest extent of any track below which positions are probably not in metres, metres; and the
-#: number of people from which that is said, as a few may really stand.
-_SMALL_M, _SEVERAL = 1.0, 5
+#: Speed of the fastest person below which positions are probably not in metres, m/s.
+_STANDING_M_S = 0.05
 
 #: Stamp of frame 0, nanoseconds: in ROS a stamp of 0 means "no time".
 _START_NS = NS_PER_S
@@ -95,20 +94,16 @@ class Recording:
         rows = np.lexsort((self.frames, self.ids))
         frames, positions_m = self.frames[rows], self.positions_m[rows]
         notes = list(self.remarks)
-        first_rows = np.unique(self.ids[rows], return_index=True)[1]
-        corners_m = [
-            extreme.reduceat(positions_m, first_rows) for extreme in (np.minimum, np.maximum)
-        ]
-        way_m = float(np.linalg.norm(corners_m[1] - corners_m[0], axis=1).max())
-        if way_m < _SMALL_M and len(first_rows) >= _SEVERAL:
-            notes.append(
-                f"none of {len(first_rows)} people moves more than {way_m:.2g} m: positions must "
-                "be in metres, not in degrees, kilometres or shares of a field"
-            )
         step, speed_m_s = _typical_step(frames, self.ids[rows], positions_m)
         if step is None:
             return tuple(notes)
         speed_m_s *= self.frames_per_second
+        fastest_m_s = _fastest(frames, self.ids[rows], positions_m) * self.frames_per_second
+        if fastest_m_s < _STANDING_M_S:
+            notes.append(
+                f"nobody moves faster than {fastest_m_s:.2g} m/s: if people walk there, positions "
+                "are not in metres, or times not in seconds or the unit in the header"
+            )
         if speed_m_s > _SPRINT_M_S:
             notes.append(
                 f"people move at {speed_m_s:.0f} m/s (median): positions must be in metres, or "
@@ -145,6 +140,16 @@ def _typical_step(
         return None, 0.0
     distances_m = np.linalg.norm(np.diff(positions_m, axis=0)[is_same], axis=1)
     return float(np.median(steps[is_same])), float(np.median(distances_m / steps[is_same]))
+
+
+def _fastest(frames: IntArray, ids: IntArray, positions_m: FloatArray) -> float:
+    """Largest extent of a track by its duration, metres per frame; rows as of `_typical_step`."""
+    first_rows = np.unique(ids, return_index=True)[1]
+    low, high = (extreme.reduceat(positions_m, first_rows) for extreme in (np.minimum, np.maximum))
+    durations = np.diff([*first_rows, len(ids)])
+    durations = frames[first_rows + durations - 1] - frames[first_rows]
+    lasts = durations > 0
+    return float((np.linalg.norm(high - low, axis=1)[lasts] / durations[lasts]).max())
 
 
 def load_recording(path: Path | str, text: TextFormat = TextFormat()) -> Recording:

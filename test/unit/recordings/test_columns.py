@@ -426,11 +426,26 @@ def test_swapped_frames_and_ids_are_suspected(tmp_path: Path) -> None:
     assert any("--columns 2,1,3,4" in note for note in open_source(tmp_path / "walk.txt").notes)
 
 
-@pytest.mark.parametrize(("scale", "is_suspect"), [(1.0, False), (1 / 111_000, True)])
-def test_positions_in_degrees_are_suspected(tmp_path: Path, scale: float, is_suspect: bool) -> None:
-    rows = [(10 * i, who, 0.4 * i * scale, who * scale) for i in range(9) for who in range(6)]
-    (tmp_path / "walk.txt").write_text(lines(rows))
+@pytest.mark.parametrize(
+    ("scale", "unit", "is_suspect"),
+    [(1.0, "", False), (1 / 111_000, "", True), (1.0, "_ms", False)],
+)
+def test_people_who_hardly_move_are_suspected(
+    tmp_path: Path, scale: float, unit: str, is_suspect: bool
+) -> None:
+    """As positions in degrees do, and times in milliseconds that are taken for seconds."""
+    rows = [(400 * i, who, 0.4 * i * scale, who * scale) for i in range(9) for who in range(3)]
+    seconds = rows if unit else [(time / 1000, *row) for time, *row in rows]
+    (tmp_path / "walk.csv").write_text(f"time{unit},id,x,y\n" + lines(seconds, ","))
+    (tmp_path / "late.csv").write_text("time,id,x,y\n" + lines(rows, ","))
 
-    notes = open_source(tmp_path / "walk.txt").notes
+    assert any("nobody moves" in note for note in open_source(tmp_path / "walk.csv").notes) == (
+        is_suspect
+    )
+    assert any("nobody moves" in note for note in open_source(tmp_path / "late.csv").notes)
 
-    assert any("none of 6 people moves more" in note for note in notes) == is_suspect
+
+def test_ids_that_occur_once_have_no_speed(tmp_path: Path) -> None:
+    (tmp_path / "walk.txt").write_text(lines([(10 * i, i, 0, 0) for i in range(9)]))
+
+    assert open_source(tmp_path / "walk.txt").notes == ()
