@@ -39,7 +39,6 @@ from social_implicit_ros.evaluation.published import (
     score_published,
     summarise,
 )
-from social_implicit_ros.evaluation.report.picture import view_of, write_animation, write_picture
 from social_implicit_ros.evaluation.request import Request
 from social_implicit_ros.evaluation.results import report_on
 from social_implicit_ros.evaluation.runner import default_models
@@ -234,6 +233,13 @@ def _report(
     if len(predictions) < 2:
         log = tail(out / "node.log")
         raise DemoError(f"{len(predictions)} predictions arrived; the node says:\n{log}")
+    # Imported here: matplotlib takes longer than everything else before the first prediction.
+    from social_implicit_ros.evaluation.report.picture import (
+        view_of,
+        write_animation,
+        write_picture,
+    )
+
     others = default_models()
     request = Request(
         models=tuple(dict.fromkeys((arguments.model or others[0], *others))),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -28,17 +28,13 @@ from social_implicit_ros.recordings.text_formats.eth_ucy import Scene
 from social_implicit_ros.recordings.track_source import TrackSource
 from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.training.comparison import comparison_table, evaluate_model, worse_metrics
-from social_implicit_ros.training.social_zone.file import read_social_zone
-from social_implicit_ros.training.social_zone.fine_tune import (
-    Evaluation,
-    Tuned,
-    TuneSettings,
-    fine_tune,
-    save_tuned,
-)
-from social_implicit_ros.training.social_zone.fit import agents_of_scenes
 from social_implicit_ros.training.time_split import Parts, joined, people_of, split_in_time
 
+if TYPE_CHECKING:
+    from social_implicit_ros.training.social_zone.fine_tune import Evaluation, Tuned
+
+#: Default maximum number of training iterations.
+ITERATIONS = 400
 #: Maximum number of printed rows of the validation curve; the card has all.
 _ROWS = 10
 
@@ -70,7 +66,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     text = "name of the model (default: that of --model with _tuned)"
     parser.add_argument("--name", metavar="NAME", help=text)
     text = "maximum number of training iterations; 0 only calibrates (default: %(default)s)"
-    add, n = parser.add_argument, TuneSettings.iterations
+    add, n = parser.add_argument, ITERATIONS
     add("--iterations", type=opt.non_negative_int, default=n, metavar="N", help=text)
     opt.add_text_options(parser)
     opt.add_seed_option(parser, "of all random numbers")
@@ -81,6 +77,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _run(options: argparse.Namespace, console: Console, progress_console: Console) -> None:
+    # Not before the options are read: torch takes seconds.
+    from social_implicit_ros.training.social_zone.file import read_social_zone
+    from social_implicit_ros.training.social_zone.fine_tune import (
+        TuneSettings,
+        fine_tune,
+        save_tuned,
+    )
+    from social_implicit_ros.training.social_zone.fit import agents_of_scenes
+
     # In training, only people are neighbours, not the robot.
     settings = replace(opt.settings_of("train_model", options), robot="none")
     # Check all inputs before anything that takes long.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,7 +19,7 @@ from social_implicit_ros.training.social_zone.fine_tune import (  # noqa: E402
     TuneSettings,
     fine_tune,
 )
-from social_implicit_ros.training.social_zone.fit import Agents, agents_of_scenes  # noqa: E402
+from social_implicit_ros.training.social_zone.fit import Agents, FitSettings, agents_of_scenes  # noqa: E402
 from social_implicit_ros.training.social_zone.model import SocialZone  # noqa: E402
 
 pytestmark = pytest.mark.training
@@ -92,7 +91,7 @@ def test_without_improvement_the_weights_are_kept(base: SocialZone) -> None:
         settings=TuneSettings(
             iterations=100,
             patience=3,
-            augmentation=replace(TuneSettings().augmentation, mirror=False),
+            augmentation=FitSettings(mirror=False),
             learning_rate=3e-3,
         ),
     )

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
 from social_implicit_ros.evaluation.faulty_tracker.people import People
 from social_implicit_ros.evaluation.faulty_tracker.simulated_tracker import (
@@ -196,6 +195,8 @@ def _owners_by_position(people: People) -> _Owners:
     def owners(
         tick: Tick, history: TrackHistory, pose: RigidTransform
     ) -> tuple[IntArray, FloatArray]:
+        from scipy.spatial.distance import cdist
+
         present, positions_m = people.present_at(tick.stamp_ns)
         distance_m = cdist(tick.present_m, pose.of_ground(positions_m))
         is_near = distance_m <= GATE_M

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from social_implicit_ros.evaluation.faulty_tracker.people import People
 from social_implicit_ros.evaluation.faulty_tracker.tracker_faults import TrackerFaults
@@ -187,6 +186,8 @@ class _Tracker:
         self, ids: IntArray, is_seen: BoolArray, generator: np.random.Generator
     ) -> IntArray:
         """(N,) ids after swaps between people who are observed near each other."""
+        from scipy.spatial import cKDTree
+
         people, faults = self._people, self._faults
         swapped = ids.copy()
         label_of: dict[int, int] = {}

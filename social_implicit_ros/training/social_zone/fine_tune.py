@@ -33,6 +33,7 @@ class TuneSettings:
     """Hyperparameters of fine-tuning, chosen on the validation parts of five recordings.
 
     Attributes:
+        iterations: maximum number of them.
         learning_rate: initial learning rate; it falls along a half cosine.
         anchor_agents: weight of the regularisation, in training agents.
         look_every: iterations between two evaluations on the validation part.
@@ -41,7 +42,7 @@ class TuneSettings:
         augmentation: settings of the augmentation and weights of the two losses.
     """
 
-    iterations: int = 400
+    iterations: int
     learning_rate: float = 1e-3
     anchor_agents: float = 100.0
     look_every: int = 10
@@ -73,14 +74,13 @@ def fine_tune(
     training: Agents,
     validation: Agents,
     seed: int,
-    settings: TuneSettings | None = None,
+    settings: TuneSettings,
     on_evaluation: Callable[[Evaluation], None] = lambda evaluation: None,
 ) -> Tuned:
     """Fine-tunes a copy; the validation part selects iteration and trust.
 
     `on_evaluation` is called for each evaluation, first for the base model (iteration 0).
     """
-    settings = settings or TuneSettings()
     torch.manual_seed(seed)
     model = copy.deepcopy(base).train()
     model.trust = 1.0  # in training
