@@ -130,7 +130,7 @@ class PredictorNode(ParameterNode):
             for name in ("fixed_frame", "publish_frame", "robot_frame"):
                 self.reporter.log_slash(self.get_parameter(name).value)
             logs = {
-                t.id_prefix: TrackerLog(self.resolve_topic_name(t.topic), t.decoder.spec)
+                t.source: TrackerLog(self.resolve_topic_name(t.topic), t.decoder.spec)
                 for t in session.trackers
             }
             self.reporter.log.reset(logs)
@@ -228,7 +228,7 @@ class PredictorNode(ParameterNode):
                 self._add_tracks(session, tracker, message)
 
     def _add_tracks(self, session: Session, tracker: Tracker, message: Any) -> None:
-        started_s, now_ns, source = time.perf_counter(), self._now_ns(), tracker.id_prefix
+        started_s, now_ns, source = time.perf_counter(), self._now_ns(), tracker.source
         self.reporter.log.add_arrival(source, time.monotonic())
         decoded = tracker.decode(message)
         self.reporter.log.add_decoded(source, decoded)

@@ -24,25 +24,23 @@ class Tracker:
     """A tracker to subscribe to.
 
     Attributes:
-        name: name of its mapping.
         topic: topic to subscribe to.
         message_class: message class of the topic.
         decoder: decodes its serialised messages.
-        id_prefix: prepended to every id.
+        source: prefix of every id, which identifies it; empty if there is only one.
     """
 
-    name: str
     topic: str
     message_class: type
     decoder: TrackerDecoder
-    id_prefix: str = ""
+    source: str = ""
 
     def decode(self, data: bytes) -> DecodedMessage:
-        """As `TrackerDecoder.decode`, but prepends `id_prefix` to the ids."""
+        """As `TrackerDecoder.decode`, but prepends `source` to the ids."""
         decoded = self.decoder.decode(data)
-        if decoded.tracks is None or not self.id_prefix:
+        if decoded.tracks is None or not self.source:
             return decoded
-        ids = tuple(f"{self.id_prefix}{agent_id}" for agent_id in decoded.tracks.ids)
+        ids = tuple(f"{self.source}{agent_id}" for agent_id in decoded.tracks.ids)
         return replace(decoded, tracks=replace(decoded.tracks, ids=ids))
 
 
@@ -73,7 +71,8 @@ def load_trackers(
     if len(trackers) == 1:
         return trackers
     return [
-        replace(tracker, id_prefix=f"{n}/{tracker.name}/") for n, tracker in enumerate(trackers)
+        replace(tracker, source=f"{n}/{tracker.decoder.spec.name}/")
+        for n, tracker in enumerate(trackers)
     ]
 
 
@@ -98,7 +97,7 @@ def load_tracker(
     spec = replace(find_tracker_spec(tracker), stamp_spread_s=stamp_spread_s)
     message_class = import_message(spec.message_type, f"tracker {spec.name!r}")
     decoder = TrackerDecoder(spec, definitions_of(spec.message_type))
-    return Tracker(spec.name, topic, message_class, decoder)
+    return Tracker(topic, message_class, decoder)
 
 
 def import_message(message_type: str, owner: str) -> type:
