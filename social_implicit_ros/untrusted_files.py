@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import reprlib
@@ -9,6 +10,7 @@ import stat
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import yaml
@@ -117,6 +119,20 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {names[close[0]]}?)" if close else ""
 
 
+def error_text(error: Exception) -> str:
+    """The message of an error; for an error of the system also the file and how to fix it."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    where = f"{error.filename}: " if error.filename is not None else ""
+    fixes = {
+        (errno.ENOSPC, errno.EDQUOT): f"free space there and in {gettempdir()}",
+        (errno.EACCES, errno.EPERM, errno.EROFS): "change its permissions, or give another path",
+        (errno.ENOENT, errno.ENOTDIR): "give another path",
+    }
+    fix = next((f"; {text}" for numbers, text in fixes.items() if error.errno in numbers), "")
+    return f"{where}{error.strerror}{fix}"
+
+
 def printable_text(text: str) -> str:
     """A text for a terminal: control characters and undecodable bytes are escaped."""
     return "".join(
@@ -179,6 +195,10 @@ def _bounded_integer(digits: str) -> int:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        mark, parts = error.problem_mark, filter(None, (error.context, error.problem))
+        return f"line {mark.line + 1}, column {mark.column + 1}: {', '.join(parts)}"
     text = str(error) if isinstance(error, (yaml.YAMLError, ValueError)) else repr(error)
     text = " ".join(text.split())
+    text = text.replace('in "<unicode string>", position', "at position")
     return text if len(text) <= 500 else f"{text[:500]}..."

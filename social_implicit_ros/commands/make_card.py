@@ -82,9 +82,14 @@ def _length(shapes: dict[str, list[object]], name: str, axis: int, expected: str
 
 
 def _asked_step_s() -> float:
+    request = "give the time between two steps of the model with --step-s"
     if not sys.stdin.isatty():
-        raise ModelFileError("give the time between two steps of the model with --step-s")
-    return float(input("Time between two steps of the model in seconds, such as 0.4: "))
+        raise ModelFileError(request)
+    try:
+        return duration_s(input("Time between two steps of the model in seconds, such as 0.4: "))
+    except (EOFError, argparse.ArgumentTypeError) as error:
+        reason = f"{error}: " if str(error) else ""
+        raise ModelFileError(f"{reason}{request}") from error
 
 
 def _test(model: OnnxModel) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -11,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
-from tempfile import TemporaryFile, gettempdir
+from tempfile import TemporaryFile
 from typing import Any, TypeVar
 
 from social_implicit_ros.evaluation.faulty_tracker.tracker_faults import (
@@ -32,7 +31,7 @@ from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 from social_implicit_ros.recordings.text_formats.text import FRAMES_PER_SECOND, TextFormat
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.settings import PredictorConfig
-from social_implicit_ros.untrusted_files import printable_text, short_text
+from social_implicit_ros.untrusted_files import error_text, printable_text, short_text
 
 #: Largest number that an option takes, such as a duration in seconds.
 LARGEST = 1e9
@@ -73,20 +72,6 @@ def reports_errors(
         return run
 
     return decorate
-
-
-def error_text(error: Exception) -> str:
-    """The message of an error; for an error of the system also the file and how to fix it."""
-    if not isinstance(error, OSError) or error.strerror is None:
-        return str(error)
-    where = f"{error.filename}: " if error.filename is not None else ""
-    fixes = {
-        (errno.ENOSPC, errno.EDQUOT): f"free space there and in {gettempdir()}",
-        (errno.EACCES, errno.EPERM, errno.EROFS): "change its permissions, or give another path",
-        (errno.ENOENT, errno.ENOTDIR): "give another path",
-    }
-    fix = next((f"; {text}" for numbers, text in fixes.items() if error.errno in numbers), "")
-    return f"{where}{error.strerror}{fix}"
 
 
 def add_tracks_options(parser: argparse.ArgumentParser, default: str = "by message type") -> None:
@@ -187,9 +172,13 @@ def make_folder(out: Path) -> None:
     """
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out {out} is not a folder: give another path")
-    out.mkdir(parents=True, exist_ok=True)
-    with TemporaryFile(dir=out):
-        pass
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        error.filename = str(out)  # not the temporary file
+        raise
 
 
 def add_params_options(parser: argparse.ArgumentParser, *, sees_robot: bool = True) -> None:

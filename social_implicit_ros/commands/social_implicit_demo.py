@@ -57,6 +57,7 @@ from social_implicit_ros.ros.processes.demo_processes import (
 )
 from social_implicit_ros.ros.processes.domains import NoDomainError
 from social_implicit_ros.ros.processes.signals import take_over
+from social_implicit_ros.untrusted_files import error_text
 
 #: Below the data folder (SOCIAL_IMPLICIT_DATA): the recording replayed instead of the shipped one.
 HOTEL = Path("eth_ucy/all_data/biwi_hotel.txt")
@@ -110,7 +111,7 @@ def main(argv: list[str] | None = None) -> int:
             _perform(show, listener, arguments, console)
         _report(show, listener, arguments, console)
     except (DemoError, NoDomainError, ValueError, OSError) as error:
-        console.print(f"[bold red]The demo failed:[/] {escape(opt.error_text(error))}")
+        console.print(f"[bold red]The demo failed:[/] {escape(error_text(error))}")
         return 1
     except KeyboardInterrupt:
         console.print("interrupted")

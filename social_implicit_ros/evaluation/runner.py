@@ -38,6 +38,7 @@ from social_implicit_ros.models.registry import (
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.floor_plan import load_map
 from social_implicit_ros.tracks.messages.spec import find_tracker_spec
+from social_implicit_ros.untrusted_files import error_text
 
 #: Version of the parts' layout: parts of another version are evaluated again.
 PART_VERSION = 7
@@ -127,7 +128,7 @@ def run_job(
                 job.path, job.request, part, fingerprint=job.fingerprint, advance=advance
             )
     except (RecordingError, ValueError, OSError) as error:
-        reason = str(error) or type(error).__name__
+        reason = error_text(error) or type(error).__name__
         # The error of a full disk names no file.
         has_name = not isinstance(error, OSError) or error.filename is not None
         return job, reason if has_name else f"{job.part.parent}: {reason}"

@@ -49,7 +49,7 @@ from social_implicit_ros.models.onnx_file import check_onnx_file
 from social_implicit_ros.types import FloatArray, IntArray, Prediction
 from social_implicit_ros.uncertainty.calibration import Calibration, observed_motion
 from social_implicit_ros.uncertainty.ellipses import sample_moments
-from social_implicit_ros.untrusted_files import read_file
+from social_implicit_ros.untrusted_files import error_text, read_file
 
 #: The inputs of a model file.
 INPUTS = ("observed", "mask", "noise")
@@ -307,7 +307,7 @@ def _load_checked(path: Path) -> tuple[bytes, ModelCard]:
         card = load_card(card_path)
         data = read_file(path, MAX_FILE_BYTES)
     except (OSError, ValueError) as error:
-        raise ModelFileError(str(error)) from error
+        raise ModelFileError(error_text(error)) from error
     checksum = hashlib.sha256(data).hexdigest()
     if checksum != card.sha256:
         raise ModelFileError(

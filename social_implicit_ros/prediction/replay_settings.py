@@ -10,7 +10,7 @@ from typing import Any
 
 from social_implicit_ros.parameter_spec import ParameterError
 from social_implicit_ros.settings import PARAMETERS, NodeConfig, PredictorConfig, unknown_parameters
-from social_implicit_ros.untrusted_files import UnusableFileError, load_yaml
+from social_implicit_ros.untrusted_files import UnusableFileError, error_text, load_yaml
 
 #: Default of an evaluation: one prediction per step of 0.4 s is as informative as the node's 10 Hz
 #: and takes a quarter of the time.
@@ -130,7 +130,7 @@ def _file_sections(path: Path) -> dict[str, Mapping[Any, Any]]:
     try:
         content = load_yaml(path, _MAX_FILE_BYTES)
     except (OSError, UnusableFileError) as error:
-        raise ParameterError(f"parameter file {path} cannot be read: {error}") from error
+        raise ParameterError(f"parameter file {error_text(error)}") from error
     sections = dict(_sections(content))
     if not sections:
         raise ParameterError(

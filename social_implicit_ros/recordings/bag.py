@@ -170,7 +170,7 @@ def opened_bag(path: Path) -> Iterator[BagReader]:
             ) from error
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise RecordingError(
-                f"{path} cannot be unpacked: {gettempdir()} is full; make room, or set TMPDIR to "
+                f"{path} cannot be unpacked: {gettempdir()} is full; free space, or set TMPDIR to "
                 "another folder"
             ) from error
         # Damaged bytes make parsers, decompressors and databases raise errors of any kind.

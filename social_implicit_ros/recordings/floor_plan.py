@@ -23,6 +23,7 @@ from social_implicit_ros.recordings.storage import Entry
 from social_implicit_ros.types import BoolArray, FloatArray
 from social_implicit_ros.untrusted_files import (
     UnusableFileError,
+    error_text,
     load_yaml,
     read_file,
     short_text,
@@ -96,7 +97,7 @@ def load_map(path: Path) -> FloorPlan:
             yaw_rad=yaw_rad if math.isfinite(yaw_rad) else 0.0,
         )
     except (OSError, ValueError) as error:
-        raise RecordingError(f"map {path} cannot be used: {error}") from error
+        raise RecordingError(f"map {path} cannot be used: {error_text(error)}") from error
 
 
 def _number(name: str, value: object) -> float:

@@ -134,7 +134,7 @@ class CalibrationKeeper:
         except (OSError, ValueError) as error:
             self._problem = (
                 f"the adaptive calibration is not saved for the next start: {self._path}: "
-                f"{getattr(error, 'strerror', None) or error}; make room, make it writable, "
+                f"{getattr(error, 'strerror', None) or error}; free space, make it writable, "
                 "or set calibration_file"
             )
             return "" if self._problem == before else self._problem

@@ -108,7 +108,7 @@ def test_a_mapping_of_the_user_needs_no_code(restart: Start, tmp_path: Path) -> 
     ("tracker", "told"),
     [
         ("lidar", "no tracker 'lidar': give one of autoware"),
-        ("/no/such.yaml", "/no/such.yaml cannot be read"),
+        ("/no/such.yaml", "/no/such.yaml: No such file"),
         ("marker_array, point_cloud", "two trackers on one topic"),
     ],
 )

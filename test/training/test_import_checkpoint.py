@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 from pathlib import Path
@@ -215,6 +216,20 @@ def test_the_command_prints_errors(tmp_path: Path, capsys: pytest.CaptureFixture
     assert code == 1
     assert "import_checkpoint: no checkpoint" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_a_checkpoint_without_read_permission_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(tmp_path, random_checkpoint())
+
+    def denied(path: Path, mode: str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", denied)
+
+    assert import_checkpoint.main([str(path), "--out", str(tmp_path / "a.onnx")]) == 1
+    assert f"{path}: Permission denied; change its" in capsys.readouterr().err
 
 
 def test_the_command_requires_an_onnx_output_path(

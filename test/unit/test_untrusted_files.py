@@ -88,6 +88,18 @@ def test_every_error_of_yaml_is_one_error(tmp_path: Path, text: str) -> None:
         load_yaml(path, 100_000)
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [("a: 1\nb: [", "line 2, column 5: while parsing a flow node, "), ("a: \x00", "at position 3")],
+)
+def test_an_error_of_yaml_names_its_place(tmp_path: Path, text: str, place: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(UnusableFileError, match=place) as caught:
+        load_yaml(path, 100)
+    assert "unicode string" not in str(caught.value)
+
+
 def test_a_repeated_key_is_refused_with_both_lines(tmp_path: Path) -> None:
     """YAML parsers silently take the last one."""
     path = tmp_path / "mine.yaml"

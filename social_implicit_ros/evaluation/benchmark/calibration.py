@@ -91,7 +91,9 @@ def benchmark_cases(
     paths = [folder / f"{name}.txt" for split in splits for name in LEAVE_ONE_OUT[split]]
     for path in paths:
         if not path.is_file():
-            raise BenchmarkError(f"there is no {path}: give the folder that contains eth_ucy")
+            raise BenchmarkError(
+                f"there is no {path}: give the folder that contains eth_ucy (docs/data.md)"
+            )
     recordings = {path.stem: open_source(path) for path in paths}
     cases = []
     for one in map(candidate, dict.fromkeys(models or families())):

@@ -50,7 +50,8 @@ class Robot:
     def __post_init__(self) -> None:
         for name in ("radius_m", "speed_m_s", "acceleration_m_s2", "turn_rad_s"):
             if not 0.0 < getattr(self, name) <= 100.0:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected above 0, at most 100")
+                value = getattr(self, name)
+                raise ValueError(f"the robot's {name} is {value}, expected above 0, at most 100")
 
     def moved(self, state: Floats, speed_m_s: Floats, heading_rad: Floats) -> Floats:
         """The state after one step.

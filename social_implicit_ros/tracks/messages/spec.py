@@ -37,6 +37,7 @@ from social_implicit_ros.types import SkipReason
 from social_implicit_ros.untrusted_files import (
     UnusableFileError,
     did_you_mean,
+    error_text,
     load_yaml,
     short_text,
 )
@@ -185,10 +186,8 @@ def load_tracker_spec(path: Path) -> TrackerSpec:
     """
     try:
         values = load_yaml(path, _MAX_FILE_BYTES)
-    except OSError as error:
-        raise TrackerSpecError(f"tracker mapping {path} cannot be read: {error}") from error
-    except UnusableFileError as error:
-        raise TrackerSpecError(f"tracker mapping {error}") from error
+    except (OSError, UnusableFileError) as error:
+        raise TrackerSpecError(f"tracker mapping {error_text(error)}") from error
     return tracker_spec_from_dict(values, path.stem, str(path))
 
 

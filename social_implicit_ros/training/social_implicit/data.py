@@ -165,7 +165,8 @@ def _load(data: Path, name: str) -> Recording:
     path = data / f"{name}.txt"
     if not path.is_file():
         raise FileNotFoundError(
-            f"no recording {path}; pass the folder that contains eth_ucy/ and eth_true_rate/"
+            f"no recording {path}; give the folder that contains eth_ucy/ and eth_true_rate/ "
+            "(docs/data.md)"
         )
     return load_recording(path)
 

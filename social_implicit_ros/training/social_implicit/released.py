@@ -40,9 +40,13 @@ class CheckpointError(ValueError):
 def read_released_checkpoint(
     path: Path, noise_weights: Sequence[float] = NOISE_WEIGHTS
 ) -> SocialImplicit:
-    """Reads a released model without executing code in its file; raises CheckpointError.
+    """Reads a released model without executing code in its file.
 
     The file lacks the scale of the noise in each zone. Zones are chosen as in the released code.
+
+    Raises:
+        OSError: the file cannot be opened.
+        CheckpointError: it is not a released checkpoint.
     """
     model = SocialImplicit(noise_weights=noise_weights, zones_by_speed=False)
     assign_released(model, _load_tensors(path), source=str(path))
@@ -79,19 +83,20 @@ def assign_released(
 
 def _load_tensors(path: Path) -> dict[str, torch.Tensor]:
     if not path.is_file():
-        raise CheckpointError(f"no checkpoint {path}")
+        raise CheckpointError(f"no checkpoint {path}: give a file, such as val_best.pth")
     if path.stat().st_size > MAX_FILE_BYTES:
         raise CheckpointError(
             f"{path} has {path.stat().st_size} bytes, more than the {MAX_FILE_BYTES} allowed"
         )
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251
-    except _LOAD_ERRORS as error:
-        # The error text of torch recommends unsafe loading, so it is not shown.
-        raise CheckpointError(
-            f"{path} cannot be read as a file of tensors: it is damaged, or it contains objects "
-            "other than tensors, which are not loaded"
-        ) from error
+    with path.open("rb") as file:
+        try:
+            state = torch.load(file, map_location="cpu", weights_only=True)  # noqa: TID251
+        except _LOAD_ERRORS as error:
+            # The error text of torch recommends unsafe loading, so it is not shown.
+            raise CheckpointError(
+                f"{path} cannot be read as a file of tensors: it is damaged, or it contains "
+                "objects other than tensors, which are not loaded"
+            ) from error
     if not isinstance(state, Mapping) or not all(
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
     ):

@@ -218,8 +218,14 @@ class TestErrors:
             (["BAG", "--model", "nobody"], "no model 'nobody'"),
             (["BAG", "--odometry", "/odom"], "needs `robot: odometry` in a --params file"),
             (["BAG", "--tracker", "nobody"], "no tracker 'nobody'"),
-            (["BAG", "--map", "nowhere.yaml"], "map nowhere.yaml cannot be used"),
-            (["BAG", "--params", "nowhere.yaml"], "nowhere.yaml cannot be read"),
+            (
+                ["BAG", "--map", "nowhere.yaml"],
+                "map nowhere.yaml cannot be used",
+            ),
+            (
+                ["BAG", "--params", "nowhere.yaml"],
+                "parameter file nowhere.yaml: No such file",
+            ),
             (["BAG", "--params", "SEVERAL"], "gives several trackers (people, zed@/zed/objects)"),
         ],
     )

@@ -101,6 +101,28 @@ def test_a_step_that_is_not_given_is_asked_for(
     assert "--step-s" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("typed", "reason"), [("fast", "'fast' is not a number from 0.001"), (EOFError(), "give the")]
+)
+def test_an_answer_without_a_step_is_refused(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    typed: str | EOFError,
+    reason: str,
+) -> None:
+    def answer(question: str) -> str:
+        if isinstance(typed, EOFError):
+            raise typed
+        return typed
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", answer)
+    assert main([str(model_without_card(tmp_path))]) == 1
+    said = capsys.readouterr().err
+    assert f"make_card: {reason}" in said and "--step-s" in said
+
+
 def test_a_step_of_zero_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main([str(model_without_card(tmp_path)), "--step-s", "0"])

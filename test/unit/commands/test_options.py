@@ -26,13 +26,14 @@ from social_implicit_ros.commands.options import (
     add_data_option,
     add_old_name,
     add_seed_option,
-    error_text,
+    make_folder,
     positive_int,
     recording_choices,
     settings_of,
 )
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.text_formats.text import TextFormat
+from social_implicit_ros.untrusted_files import error_text
 
 
 def parser() -> argparse.ArgumentParser:
@@ -253,6 +254,18 @@ def test_an_output_folder_that_is_a_file_is_refused(
     assert run(command, tmp_path / "walk.txt") == 2
     assert "out is not a folder: give another path" in capsys.readouterr().err
     assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_an_output_folder_without_write_permission_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(dir: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(dir / "tmp123"))
+
+    monkeypatch.setattr("social_implicit_ros.commands.options.TemporaryFile", denied)
+    with pytest.raises(PermissionError) as caught:
+        make_folder(tmp_path)
+    assert error_text(caught.value).startswith(f"{tmp_path}: Permission denied; change its")
 
 
 @pytest.mark.parametrize("rate_hz", [float("nan"), 0.0, -1.0, 1e-300, 1e300])
