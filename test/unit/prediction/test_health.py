@@ -135,8 +135,8 @@ def test_few_of_the_tracked_are_predicted() -> None:
             {"stamp_step_s": 1e-4, "arrival_step_s": 0.1},
             ("advance by 0.0001 s between messages that arrive 0.1 s apart", "microseconds"),
         ),
-        ({"lost": {SkipReason.OTHER_STAMP: 10}}, ("17%", "another stamp", "stamp_spread_s")),
-        ({"lost": {SkipReason.DUPLICATE_STAMP: 30}}, ("50%", "no other node may publish")),
+        ({"skipped": {SkipReason.OTHER_STAMP: 10}}, ("17%", "another stamp", "stamp_spread_s")),
+        ({"skipped": {SkipReason.DUPLICATE_STAMP: 30}}, ("50%", "no other node may publish")),
         ({"has_wrong_velocities": True}, ("do not fit the positions", "axes of header.frame_id")),
         ({"id_lifetime_s": 0.2}, ("median lifetime of an id on /tracks is 0.2 s",)),
         ({"needed_timeout_s": 4.4}, ("4.4 s", "after 1 s", "max_track_timeout_s")),
@@ -170,7 +170,7 @@ def test_faults_of_a_tracker_are_named_with_the_fix(
 
 
 def test_an_implausible_speed_explains_broken_tracks() -> None:
-    fast = {"given_away_s": 0.1, "n_waiting": 2, "waiting_s": 3.0, "unpredicted_s": 3.0}
+    fast = {"reassigned_s": 0.1, "n_waiting": 2, "waiting_s": 3.0, "unpredicted_s": 3.0}
     text = text_of(with_tracker(**fast, speed_m_s=970.0))
     assert "predicted for 3 s: they are implausibly fast" in text
     assert "an id" not in text and "are tracked, but" not in text

@@ -125,7 +125,7 @@ class TestStamps:
         np.testing.assert_array_equal(mean_at(predictor, 5.0), before)
 
     def test_entries_that_the_history_rejects_are_counted(self) -> None:
-        tracks = Tracks(S, ("a", "", "a"), np.zeros((3, 2)))
+        tracks = Tracks(S, ("a", "", "a"), np.eye(3, 2))
         update = predictor_of().add_tracks(tracks, "odom", S)
         assert update.n_entered == 1
         assert update.skipped == {SkipReason.EMPTY_ID: 1, SkipReason.DUPLICATE_ID: 1}
@@ -512,7 +512,7 @@ class TestCounts:
     """Counters count entries of messages, not ids."""
 
     def test_five_entries_with_one_id_count_as_four_duplicates(self) -> None:
-        tracks = Tracks(S, ("a",) * 5 + ("b",), np.zeros((6, 2)))
+        tracks = Tracks(S, ("a",) * 5 + ("b",), np.eye(6, 2))
         update = predictor_of().add_tracks(tracks, "odom", S)
         assert update.n_entered == 2
         assert update.skipped == {SkipReason.DUPLICATE_ID: 4}
@@ -525,7 +525,7 @@ class TestCounts:
         assert update.n_entered + sum(update.skipped.values()) == 2
 
     def test_losses_are_counted_by_tracker_with_an_example(self) -> None:
-        tracks = Tracks(S, ("0/a", "0/a", "0/b"), np.zeros((3, 2)))
+        tracks = Tracks(S, ("0/a", "0/a", "0/b"), np.eye(3, 2))
         update = predictor_of().add_tracks(tracks, "odom", S, source="0/")
         assert update.skipped_of == {"0/": {SkipReason.DUPLICATE_ID: 1}}
         assert update.examples == {SkipReason.DUPLICATE_ID: "0/a"}
@@ -538,7 +538,7 @@ class TestCounts:
         assert predictor.n_tracked == 1
 
     def test_several_entries_without_an_id_are_each_counted(self) -> None:
-        tracks = Tracks(S, ("", "", "b"), np.zeros((3, 2)))
+        tracks = Tracks(S, ("", "", "b"), np.eye(3, 2))
         update = predictor_of().add_tracks(tracks, "odom", S)
         assert (update.n_entered, update.skipped) == (1, {SkipReason.EMPTY_ID: 2})
 
