@@ -130,6 +130,8 @@ class TrackerLog(TrackerCounts):
         super().__init__(topic, spec)
         #: Steady time of the last message, seconds; None before the first.
         self.last_message_s: float | None = None
+        # Sum of the periods, and steady time at which the last one ended, seconds.
+        self._time_s, self._ended_s = 0.0, -math.inf
         self.ids = IdLifetimes()
         #: Predicted people of this tracker in the newest tick.
         self.n_predicted = 0
@@ -267,17 +269,18 @@ class TrackerLog(TrackerCounts):
             self.examples[too_few] = quoted(waiting[0])
 
     def end_period(
-        self, began_s: float, now_ns: int, now_s: float, timeout_s: float, *, has_tick: bool
+        self, elapsed_s: float, now_ns: int, now_s: float, timeout_s: float, *, has_tick: bool
     ) -> None:
         """Ends a report period and sums up the last periods.
 
         Args:
-            began_s: steady time at which the period began, seconds.
+            elapsed_s: length of the period, seconds; less if the node's clock is slower.
             now_ns: the node's clock, integer nanoseconds.
             now_s: steady time, seconds.
             timeout_s: time after which a track that is not reported is dropped, seconds.
             has_tick: the period had a tick, or no message.
         """
+        began_s, self._time_s = self._time_s, self._time_s + elapsed_s
         n_predicted = self.n_predicted if has_tick else 0
         self._was_predicted |= n_predicted > 0
         counts = self._periods[-1]
@@ -285,17 +288,19 @@ class TrackerLog(TrackerCounts):
         # reported another class.
         n_entries = counts["entries"] + (0 if self._was_predicted else counts["ignored"])
         is_unpredicted = n_entries > 0 and not n_predicted
-        self.unpredicted_s = self._unpredicted.update(is_unpredicted, began_s, now_s)
+        self.unpredicted_s = self._unpredicted.update(is_unpredicted, began_s, self._time_s)
         n_skipped = sum(counts[reason] for reason in SkipReason)
         self.skipping_s = self._skipping.update(
-            n_skipped > MAX_SKIPPED * counts["entries"], began_s, now_s
+            n_skipped > MAX_SKIPPED * counts["entries"], began_s, self._time_s
         )
         total: Counter[SkipReason | str] = sum(self._periods, Counter())
         self.n_entries, self.n_ignored = total["entries"], total["ignored"]
         self.skipped = {reason: total[reason] for reason in SkipReason if total[reason]}
         self.id_lifetime_s = self.ids.median_s(timeout_s)
-        if self.last_message_s is not None:
-            self.silent_s = now_s - self.last_message_s
+        self.silent_s += elapsed_s
+        if self.last_message_s is not None and self.last_message_s >= self._ended_s:
+            self.silent_s = min(now_s - self.last_message_s, elapsed_s)
+        self._ended_s = now_s
         if self.newest_ns is not None:
             self.age_s = (now_ns - self.newest_ns) / NS_PER_S
 

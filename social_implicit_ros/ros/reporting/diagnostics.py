@@ -83,6 +83,7 @@ class DiagnosticsLog:
         self._now = Snapshot(counters=self._now.counters)
         self._n_tracked = self._n_predicted = 0
         self._reported_s: float | None = None
+        self._time_s = 0.0  # sum of the periods, seconds
         self._few = ConditionTimer()
         self.trackers = {
             source: TrackerLog(before.topic, before.spec)
@@ -231,12 +232,16 @@ class DiagnosticsLog:
         return {f"stamp_shift_ms.{each.topic}": str(each.stamp_shift_ms) for each in trackers}
 
     def _end_period(self, state: NodeState, now_ns: int, now_s: float) -> Snapshot:
-        # A condition that held for the whole period is dated back to its start.
-        began_s = now_s if self._reported_s is None else self._reported_s
+        # A condition that held for the whole period is dated back to its start. If simulated time
+        # is slower, as in a slow or paused replay, so is everything else.
+        elapsed_s = 0.0 if self._reported_s is None else now_s - self._reported_s
+        if self._began_ns is not None and now_ns >= self._began_ns:
+            elapsed_s = min(elapsed_s, (now_ns - self._began_ns) / NS_PER_S)
+        began_s, self._time_s = self._time_s, self._time_s + elapsed_s
         # If messages arrived but no tick ran, nobody was predicted.
         has_tick = bool(self._ticks_s) or not self._n_period_messages
         for tracker in self.trackers.values():
-            tracker.end_period(began_s, now_ns, now_s, state.track_timeout_s, has_tick=has_tick)
+            tracker.end_period(elapsed_s, now_ns, now_s, state.track_timeout_s, has_tick=has_tick)
         n_predicted = self._n_predicted if has_tick else 0
         are_few = 2 * n_predicted < self._now.n_tracked
         return replace(
@@ -246,7 +251,7 @@ class DiagnosticsLog:
             trackers=self.trackers.values(),
             rate_hz=self._tick_rate_hz(now_ns),
             n_predicted=n_predicted,
-            few_predicted_s=self._few.update(are_few, began_s, now_s),
+            few_predicted_s=self._few.update(are_few, began_s, self._time_s),
         )
 
     def _tick_rate_hz(self, now_ns: int) -> float | None:

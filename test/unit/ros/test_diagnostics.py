@@ -114,6 +114,19 @@ def test_tracks_that_never_came_or_have_stopped_are_warnings(log: DiagnosticsLog
     assert status.level == DiagnosticStatus.WARN
 
 
+@pytest.mark.parametrize("factor", [0.0, 0.1])
+def test_a_slow_or_paused_replay_is_not_silent(log: DiagnosticsLog, factor: float) -> None:
+    """A tracker of 2 Hz: at a tenth of real time, its messages are five seconds apart."""
+    for second in range(1, 21):
+        now_ns = round(100 * S + factor * second * S)
+        if second % 5 == 0 and (factor or second < 10):
+            tell(log, now_ns, float(second))
+        log.add_tick(0.002, 5, [], 5)
+        status = log.report("/predictor", ACTIVE, now_ns, second + 0.5)
+        if second > 5:
+            assert "no tracks on /tracks" not in status.message
+
+
 def test_a_message_without_people_counts_as_received(log: DiagnosticsLog) -> None:
     log.add_arrival("", 10.0)
     log.add_decoded("", DecodedMessage(None, "", Counter()))
