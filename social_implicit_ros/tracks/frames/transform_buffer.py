@@ -38,7 +38,7 @@ _MAX_PAIRS = 32
 
 #: A frame jumps to and fro, as two nodes publish its pose, if at least this many of its newest
 #: poses are far from the one before (metres), and most of these steps undo the one before.
-_MAX_JUDGED, _MIN_CONTESTED, _JUMP_M, _RETURNS, _RETURNING = 256, 8, 0.1, 0.8, 0.8
+_MAX_JUDGED, _MIN_CONTESTED, _JUMP_M, _RETURNS, _RETURNING = 128, 8, 0.1, 0.8, 0.8
 #: The point of a frame that is compared, metres.
 _AHEAD_M = (2.0, 0.0, 0.0)
 
