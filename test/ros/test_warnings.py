@@ -200,7 +200,7 @@ def test_wrong_units_stamps_and_fields_are_named(start: Start) -> None:
     wait_for_warnings(node, tell_all, ["speed./millimetres", "stamps./lost", "nobody./zeros"])
     assert_logged(node, "people on /millimetres move at", "pose.position must be in metres")
     assert_logged(node, "on /lost have another stamp than their message", "stamp_spread_s")
-    assert_logged(node, "/zeros", "unset_position", "another field than pose.position")
+    assert_logged(node, "/zeros", "unset_position", "in pose.position", "does not fill in")
 
 
 def test_nobody_predicted_wide_ellipses_too_many_people_and_a_lost_robot(start: Start) -> None:

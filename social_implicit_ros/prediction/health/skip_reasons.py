@@ -17,8 +17,7 @@ FIXES = {
     SkipReason.OUT_OF_RANGE: "positions must be metres within 1e7 of the origin; correct the "
     "tracker or the transform",
     SkipReason.UNSET_POSITION: "the tracker must leave out people whose position it does not know; "
-    "if it knows them, it fills in another field than {position}, see position in the tracker "
-    "mapping",
+    "if it knows them, position in the tracker mapping names a field that it does not fill in",
     SkipReason.DUPLICATE_POSITION: "the tracker lists people twice, for example in two classes; "
     "filter one of them in the tracker mapping",
     SkipReason.REPEATED: "the tracker repeats positions with new stamps; let it publish each once, "
@@ -88,8 +87,9 @@ def _filtered(tracker: TrackerCounts, reason: SkipReason) -> str:
 def with_example(tracker: TrackerCounts, reason: SkipReason) -> str:
     """The fix for a reason, with a value seen as example."""
     seen = tracker.examples.get(reason)
-    fix = FIXES.get(reason, reason.value).format(position=tracker.spec.position_text)
-    return f"{f'seen {seen}; ' if seen else ''}{fix}"
+    if reason is SkipReason.UNSET_POSITION and seen:
+        seen = f"{seen} in {tracker.spec.position_text}"
+    return f"{f'seen {seen}; ' if seen else ''}{FIXES.get(reason, reason.value)}"
 
 
 def main_tick_reason(reasons: Mapping[SkipReason, int]) -> str:

@@ -155,7 +155,13 @@ def test_few_of_the_tracked_are_predicted() -> None:
             {"skipped": {SkipReason.DUPLICATE_POSITION: 10}},
             ("17%", "position of another entry", "filter"),
         ),
-        ({"skipped": {SkipReason.UNSET_POSITION: 10}}, ("17%", "another field than bbox3d.c")),
+        (
+            {
+                "skipped": {SkipReason.UNSET_POSITION: 10},
+                "examples": {SkipReason.UNSET_POSITION: "'(0, 0, 0)'"},
+            },
+            ("17%", "seen '(0, 0, 0)' in bbox3d.center.position", "that it does not fill in"),
+        ),
         ({"latency_s": 1.5, "needed_timeout_s": 1.7}, ("1.5 s old and are dropped",)),
         ({"latency_s": 8.9}, ("8.9 s old and are dropped", "use_sim_time")),
         ({"silent_s": math.inf}, ("no tracks yet on /tracks",)),
