@@ -41,7 +41,7 @@ _NAMES = (((*_TIME, *_FRAME),), (_ID,), (_X, _Y))
 _NANOSECONDS = ("nanosec", "nanosecs", "nsec", "nsecs")
 #: Columns of classes, and the classes that are people.
 _CLASS = (
-    *("class", "classname", "agenttype", "agentclass", "objecttype", "objectclass", "objecttype"),
+    *("class", "classname", "agenttype", "agentclass", "objecttype", "objectclass"),
     *("type", "label", "category"),
 )
 _PEOPLE = ("ped", "peds", "*pedestrian*", "*person*", "people", "human", "walker")
