@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-# Property tests check results, not speed.
-settings.register_profile("any_machine", deadline=None)
+# Property tests check results, not speed; `make fuzz` tries many more examples.
+settings.register_profile("any_machine", deadline=None, max_examples=50)
 settings.load_profile("any_machine")
 
 

@@ -98,6 +98,7 @@ def test_a_command_that_needs_ros_says_so_without_it(command):
     assert "needs ROS 2" in ended.stderr and "docs/installation.md" in ended.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "library", "end"),
     [

@@ -73,6 +73,7 @@ def test_every_command_shows_its_options(nothing_sourced):
         assert f"usage: {name}" in ended.stdout or lacks_torch, f"{name}: {ended.stderr}"
 
 
+@pytest.mark.slow
 def test_the_node_starts_and_stops(nothing_sourced):
     with subprocess.Popen(
         [PREFIX / "bin" / "predictor_node"],

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from support.imports import imported_names
 
 tomllib = pytest.importorskip("tomllib", reason="needs Python 3.11 to read pyproject.toml")
 
@@ -20,17 +21,6 @@ SHARED = {"numpy", "scipy", "yaml", "packaging"}
 STANDARD = sys.stdlib_module_names | {"compression", "__future__"}
 
 
-def imported(module: Path) -> set[str]:
-    """Top-level names of the imports of a module."""
-    names = set()
-    for node in ast.walk(ast.parse(module.read_text())):
-        if isinstance(node, ast.Import):
-            names.update(alias.name.split(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module.split(".")[0])
-    return names
-
-
 def test_every_library_is_confined_to_folders_by_lint_imports() -> None:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
     confined = {
@@ -39,7 +29,7 @@ def test_every_library_is_confined_to_folders_by_lint_imports() -> None:
         if contract["type"] == "protected"
         for library in contract["protected_modules"]
     }
-    libraries = set().union(*map(imported, MODULES)) - STANDARD - {NAME}
+    libraries = set().union(*map(imported_names, MODULES)) - STANDARD - {NAME}
 
     assert libraries - SHARED == confined
 

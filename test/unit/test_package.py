@@ -11,6 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from support.imports import imported_names
 
 ROOT = Path(__file__).resolve().parents[2]
 MANIFEST = ElementTree.parse(ROOT / "package.xml").getroot()
@@ -74,16 +75,8 @@ def recipe():
 
 def imported_libraries(folder: Path, leave_out: str = "") -> set[str]:
     """Top-level names of the imports below a folder, without the standard library."""
-    names = set()
-    for module in folder.rglob("*.py"):
-        if leave_out and leave_out in module.parts:
-            continue
-        for node in ast.walk(ast.parse(module.read_text())):
-            if isinstance(node, ast.Import):
-                names.update(alias.name for alias in node.names)
-            elif isinstance(node, ast.ImportFrom):
-                names.add(node.module)
-    return {name.split(".")[0] for name in names} - STANDARD - {NAME}
+    modules = (path for path in folder.rglob("*.py") if leave_out not in path.parts)
+    return set().union(*map(imported_names, modules)) - STANDARD - {NAME}
 
 
 def test_the_maintainer_has_a_valid_address():

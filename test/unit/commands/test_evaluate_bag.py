@@ -137,6 +137,7 @@ class TestResults:
         assert sum(columns["predicted"][row] for row in rows) == counts["predictions"]
         assert set(np.diff([columns["stamp_ns"][row] for row in rows]).tolist()) == {S * 2 // 5}
 
+    @pytest.mark.slow
     def test_ticks_at_and_between_messages_are_measured_together(self, tmp_path):
         # With a tracker of 16 Hz, only some of the 2.5 ticks per second are at a message.
         walk = write_bag(tmp_path / "walk", people_messages(walkers(duration_s=20, rate_hz=16)))
@@ -177,6 +178,7 @@ class TestResults:
         line = "unknown parameter horizon is ignored (did you mean horizon_s?)"
         assert f"evaluate_bag: {parameters}: {line}" in capsys.readouterr().err
 
+    @pytest.mark.slow
     def test_model_and_tracker_are_read_from_the_parameter_file(self, bag, tmp_path):
         parameters = tmp_path / "mine.yaml"
         parameters.write_text(
@@ -369,6 +371,7 @@ class TestErrors:
         assert "partly evaluated" in capsys.readouterr().out
         assert f"{file.name} is truncated" in (tmp_path / "out" / "report.html").read_text()
 
+    @pytest.mark.slow
     def test_a_recording_damaged_in_the_middle_is_evaluated_in_part_and_reported(
         self, tmp_path, capsys
     ):
@@ -420,6 +423,7 @@ class TestManyBags:
 
         assert len(results_in(tmp_path)["bags"]) == 2
 
+    @pytest.mark.slow
     def test_several_processes_give_the_same_results(self, folder, one_process, tmp_path):
         arguments = [str(folder), "--out", str(tmp_path), *FAST, "--jobs", "2"]
 
@@ -580,6 +584,7 @@ class TestManyBags:
         assert run(bag, "--out", tmp_path / "out") == 1
         assert "is not a regular file" in capsys.readouterr().err
 
+    @pytest.mark.slow
     def test_a_file_that_unpacks_to_too_much_is_refused_and_leaves_nothing(
         self, folder, tmp_path, monkeypatch, capsys
     ):

@@ -93,11 +93,12 @@ def test_results_are_written_before_a_pipe_can_break(
 
     monkeypatch.setattr(evaluate_calibration, "_print", broken)
     bag, out = tmp_path / "bag", tmp_path / "figures.json"
-    write_bag(bag, people_messages(walkers(duration_s=20.0)))
+    write_bag(bag, people_messages(walkers()))
     assert main([str(bag), "--json", str(out)]) != 0
     assert json.loads(out.read_text())["models"]
 
 
+@pytest.mark.slow
 def test_own_recordings_are_evaluated_with_the_default_model(tmp_path: Path) -> None:
     people = write_bag(tmp_path / "people", people_messages(walkers(duration_s=20.0)))
     text = write_walks(tmp_path / "text", turn_rad=0.05) / "eth_ucy/all_data/biwi_eth.txt"
@@ -138,11 +139,12 @@ def test_ellipses_are_limited_by_walls_as_in_the_node(tmp_path: Path) -> None:
     assert in_bag < 0.7 * without
 
 
+@pytest.mark.slow
 def test_parameters_are_read_from_a_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The stamps of this tracker never change; `stamp_source: arrival` ignores them."""
-    walk = walkers(duration_s=20.0)
+    walk = walkers()
     stuck = [
         replace(entry, message=replace(entry.message, header=header(START_NS, "map")))
         for entry in people_messages(walk)
@@ -154,6 +156,7 @@ def test_parameters_are_read_from_a_file(
     assert main([str(bag), "--params", str(params)]) == 0
 
 
+@pytest.mark.slow
 def test_the_median_and_the_worst_of_many_recordings_are_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -179,6 +182,7 @@ def source_of(tmp_path: Path, recording: list[Tracks]) -> TrackSource:
     return open_source(write_bag(tmp_path / "bag", arrived))
 
 
+@pytest.mark.slow
 def test_a_recording_of_a_looped_replay_is_evaluated_in_each_loop(tmp_path: Path) -> None:
     walk = walkers(duration_s=10.0)
     # Two old messages may be a mistake; the third is a jump back in time.
@@ -266,7 +270,7 @@ def test_a_folder_without_recordings_is_reported(
 
 
 #: Evaluated part of recordings with many people, which is enough for the same accuracy, seconds.
-ENOUGH_S = {"students": 100.0, "crowds": 150.0}
+ENOUGH_S = {"students": 100.0, "crowds": 150.0, "biwi_eth": 360.0}
 
 
 @pytest.mark.slow

@@ -85,6 +85,7 @@ def transform_messages() -> list[Recorded]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("others", "topic", "data", "note"),
     [
@@ -166,6 +167,7 @@ def test_the_accepted_spread_of_stamps_is_that_of_the_parameters(tmp_path: Path)
     assert evaluated(bag, "--params", str(wide))["entries"] == 3 * len(WALK)
 
 
+@pytest.mark.slow
 def test_ids_of_a_megabyte_are_shortened_in_the_report(tmp_path: Path) -> None:
     longs = {f"p{who}": f"{'x' * 1_000_000}{who}" for who in range(3)}
     walk = [replace(tracks, ids=tuple(map(longs.get, tracks.ids))) for tracks in WALK[::4]]

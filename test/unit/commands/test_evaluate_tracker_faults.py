@@ -92,6 +92,7 @@ def test_errors_are_relative_to_the_people_and_not_to_the_tracks(tmp_path, text)
     assert metrics["median_fde"] < 2.0
 
 
+@pytest.mark.slow
 def test_ids_change_where_cuts_are_not_stitched(tmp_path, text):
     params = tmp_path / "params.yaml"
     params.write_text("predictor: {ros__parameters: {stitching: false, tick_rate_hz: 10.0}}")
@@ -118,6 +119,7 @@ def test_swapped_ids_are_matched_to_the_nearest_people(tmp_path):
     assert metrics["surplus"] == 0.0
 
 
+@pytest.mark.slow
 def test_false_tracks_are_surplus_predictions(tmp_path, text):
     metrics = tracker_metrics(
         tmp_path, text, "--frames-per-second", 1000, "--tracker-faults", "ghosts=60,ghost_s=2"
@@ -136,6 +138,7 @@ def test_people_out_of_range_count_as_not_predicted(tmp_path, text):
     assert 0.05 < near["predicted"] < 0.9
 
 
+@pytest.mark.slow
 def test_the_people_are_in_the_fixed_frame(tmp_path):
     """Tracks in the frame of a robot that drives at 0.5 m/s, which /tf locates."""
     recording = walkers(duration_s=7.0, n_agents=3)
@@ -192,6 +195,7 @@ def test_ground_truth_follows_the_corrected_localisation(tmp_path, frame, option
     assert metrics["by_age"][-1]["median_fde"] < 0.05  # most of them begin after the correction
 
 
+@pytest.mark.slow
 def test_a_recording_is_evaluated_with_the_ground_truth_of_another(tmp_path):
     people = abreast(apart_m=2.0, n_people=4)
     truth = text_of(tmp_path / "truth" / "walk.txt", people)
@@ -208,6 +212,7 @@ def test_a_recording_is_evaluated_with_the_ground_truth_of_another(tmp_path):
     assert metrics["surplus"] == 0.0
 
 
+@pytest.mark.slow
 def test_ground_truth_of_another_clock_is_shifted(tmp_path):
     people = abreast(apart_m=2.0)
     late = [replace(tracks, stamp_ns=tracks.stamp_ns + 3 * S // 10) for tracks in people]

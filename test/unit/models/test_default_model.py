@@ -141,6 +141,7 @@ def test_a_wrong_track_does_not_affect_the_others(model: OnnxModel, crowd: np.nd
     assert np.abs(before.mean - after.mean)[others].max() < 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.benchmark_data
 @pytest.mark.parametrize("split", [split for split in LEAVE_ONE_OUT if split != "univ"])
 def test_more_observations_help_and_two_suffice(split: str) -> None:

@@ -30,6 +30,7 @@ def errors(split: str) -> np.ndarray:
     return np.array([np.concatenate(parts).mean() for parts in zip(*per_agent, strict=True)])
 
 
+@pytest.mark.slow
 @needs_recordings
 @pytest.mark.benchmark_data
 def test_social_implicit_is_no_worse_than_the_released_checkpoints() -> None:

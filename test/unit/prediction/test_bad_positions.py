@@ -142,12 +142,14 @@ def test_people_who_are_repeated_while_missed_are_extrapolated() -> None:
     assert run.log.hold_s == pytest.approx(1.1, abs=0.11)
 
 
+@pytest.mark.slow
 def test_a_slow_detector_keeps_its_people_although_it_publishes_fast() -> None:
     held = Run().watch(lambda time_s: seen(np.floor(time_s + 1e-6)), rate_hz=20.0)
     assert held.predictor.track_timeout_s == pytest.approx(2.2)
     assert len(held.errors_m) == N_PEOPLE * held.n_ticks
 
 
+@pytest.mark.slow
 def test_people_who_stand_exactly_still_stay_predicted() -> None:
     """As in a simulator; their tracks are not frozen."""
     exact = Run().watch(lambda time_s: seen(min(time_s, 6.0), noise_m=0.0), rate_hz=10.0)
@@ -191,6 +193,7 @@ def test_a_tracker_that_repeats_its_last_message_for_ever_is_reported() -> None:
     assert set(run.log.frozen) == set(IDS) == run.predictor.history.frozen
 
 
+@pytest.mark.slow
 def test_zeros_for_lost_people_are_not_used_as_positions() -> None:
     def zeros(time_s: float) -> FloatArray:
         positions_m = seen(time_s)

@@ -105,6 +105,7 @@ def test_walkers_are_covered_as_well_beside_ten_pillars_as_alone() -> None:
     assert covered == pytest.approx(0.95, abs=0.03)
 
 
+@pytest.mark.slow
 def test_scores_of_walkers_do_not_contain_pillars() -> None:
     hall = Hall()
     found = hall.watch(1.0, walkers(6, 40.0), n_pillars=10)

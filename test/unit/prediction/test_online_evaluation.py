@@ -95,6 +95,7 @@ def test_a_position_is_scored_once_max_gap_s_after_its_time() -> None:
     assert n_by_step(found)[0] == pytest.approx(12.0 / 0.4, abs=4)
 
 
+@pytest.mark.slow
 def test_a_fast_tracker_does_not_make_scores_more_frequent() -> None:
     found = Watched().walk({"a": straight}, every(0.02, 20.0))
     assert min(n_by_step(found)) > 30

@@ -74,6 +74,7 @@ def errors(tick: Tick, standing: int) -> tuple[FloatArray, FloatArray]:
     return np.hypot(*off_m.T), np.einsum("ai,aij,aj->a", off_m, inverse, off_m) <= REGION_95
 
 
+@pytest.mark.slow
 def test_a_standing_person_seen_twice_stays_near() -> None:
     error_m, _ = errors(ticks(10.0, 0.05, N_PEOPLE, 60)[0], N_PEOPLE)
     assert np.median(error_m) < 1.0
@@ -93,6 +94,7 @@ def test_regions_cover_people_who_move_differently_from_earlier_ones(rate_hz: fl
         assert errors(tick, 0)[1].mean() >= 0.9
 
 
+@pytest.mark.slow
 def test_errors_decrease_with_age() -> None:
     standing = N_PEOPLE // 2
     medians_m = [np.median(errors(tick, standing)[0]) for tick in ticks(10.0, 0.05, standing, 60)]
@@ -116,6 +118,7 @@ def test_the_radius_of_standing_people_hardly_flickers() -> None:
     assert np.median(np.abs(np.diff(radius, axis=0)) / radius[:-1]) < 0.1
 
 
+@pytest.mark.slow
 def test_the_end_points_of_walkers_move_little() -> None:
     ends_m = np.array([tick.prediction.mean[:, -1] for tick in ticks(10.0, 0.05, 0, 60)[30:]])
     moved_m = np.diff(ends_m, axis=0) - 0.1 * people(0)

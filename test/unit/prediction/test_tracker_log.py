@@ -226,6 +226,7 @@ def test_people_reported_twice_are_told_from_couples_and_crowds(
     assert len(overlapping_rows(predictor.last_tick)) == n_overlapping
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_index", [False, True])
 def test_ids_that_are_indices_in_a_list_are_noticed(is_index: bool) -> None:
     """People stand apart. Every second the first one of the list leaves, and somebody enters.

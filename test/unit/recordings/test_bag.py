@@ -86,6 +86,7 @@ def test_text_frames_become_stamps(tmp_path: Path) -> None:
     assert slow_second.stamp_ns - slow_first.stamp_ns == 666_666_667
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
 def test_flipped_bytes_are_an_error_or_tracks_never_a_crash(tmp_path: Path, seed: int) -> None:
     storage = write(tmp_path / "bag") / "bag.mcap"

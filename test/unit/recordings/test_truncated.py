@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from support.bags import (
     PEOPLE,
     STORE,
     TF_MESSAGE,
+    Recorded,
     S,
     join_bags,
     people_messages,
@@ -48,18 +48,23 @@ SQLITE3 = [kind for kind in KINDS if kind[0] == "sqlite3"]
 
 @pytest.fixture(scope="module")
 def crowd() -> list[Tracks]:
-    """40 s of people whose places do not compress well; several chunks of an MCAP file."""
+    """40 s of people."""
+    return walkers(duration_s=40.0)
+
+
+def messages_of(crowd: list[Tracks], **options: Any) -> list[Recorded]:
+    """Messages that do not compress well; 40 s of them are several chunks of an MCAP file."""
     rng = np.random.default_rng(0)
-    return [
-        replace(tracks, positions_m=tracks.positions_m + rng.normal(0, 0.01, (60, 2)))
-        for tracks in walkers(duration_s=40.0, n_agents=60)
-    ]
+    recorded = people_messages(crowd, **options)
+    for entry in recorded:
+        entry.message.people[0].tags = [rng.bytes(6000).hex()]
+    return recorded
 
 
 @pytest.fixture(scope="module")
 def bags(tmp_path_factory: pytest.TempPathFactory, crowd: list[Tracks]) -> dict[Any, Path]:
     """A recording of every kind."""
-    folder, messages = tmp_path_factory.mktemp("bags"), people_messages(crowd)
+    folder, messages = tmp_path_factory.mktemp("bags"), messages_of(crowd)
     return {
         (storage, compression): write_bag(
             folder / f"{storage}_{compression}", messages, storage=storage, compression=compression
@@ -170,7 +175,7 @@ def test_chunks_of_lz4_are_read_up_to_the_cut(tmp_path: Path, crowd: list[Tracks
         storage: Any = writer.storage
         storage.compression, storage.compressor = "lz4", lz4.frame.compress
         connection = writer.add_connection("/people", PEOPLE, typestore=STORE)
-        for entry in people_messages(crowd):
+        for entry in messages_of(crowd):
             data = STORE.serialize_cdr(entry.message, PEOPLE)
             writer.write(connection, entry.recorded_ns, data)
     file = tmp_path / "bag" / "bag.mcap"
@@ -188,7 +193,7 @@ def test_topics_may_be_out_of_order_as_recorders_write_them(
     with writer:
         people = writer.add_connection("/people", PEOPLE, typestore=STORE)
         moving = writer.add_connection("/tf", TF_MESSAGE, typestore=STORE)
-        for entry in people_messages(crowd, frame_id="base", latency_s=0.005):
+        for entry in messages_of(crowd, frame_id="base", latency_s=0.005):
             stamp_ns = entry.recorded_ns - S // 200
             transform = transform_message("odom", "base", stamp_ns)
             writer.write(people, entry.recorded_ns, STORE.serialize_cdr(entry.message, PEOPLE))
@@ -207,7 +212,7 @@ def test_topics_may_be_out_of_order_as_recorders_write_them(
 def test_damage_inside_a_compressed_file_gives_what_lies_before_it(
     tmp_path: Path, crowd: list[Tracks]
 ) -> None:
-    bag = write_bag(tmp_path / "bag", people_messages(crowd), compression="file")
+    bag = write_bag(tmp_path / "bag", messages_of(crowd), compression="file")
     file = file_of(bag)
     content = bytearray(file.read_bytes())
     middle = len(content) // 2
@@ -229,7 +234,7 @@ def test_one_file_of_a_split_recording_may_be_truncated(
 ) -> None:
     half = len(crowd) // 2
     parts = [
-        write_bag(tmp_path / name, people_messages(entries), compression="file")
+        write_bag(tmp_path / name, messages_of(entries), compression="file")
         for name, entries in (("a", crowd[:half]), ("b", crowd[half:]))
     ]
     bag = join_bags(tmp_path / "bag", parts)

@@ -133,6 +133,7 @@ def test_a_string_ends_as_in_rclpy() -> None:
     assert text_bytes("\ud800") == b"?"
 
 
+@pytest.mark.slow
 def test_the_cache_of_string_lengths_is_bounded() -> None:
     people = writer(PEOPLE, lambda length: [person(length, 0)])
     message = random_message(PEOPLE, random.Random(1))

@@ -31,7 +31,8 @@ DEFAULTS: dict[str, Any] = {
     "mpc_planner.horizon_s": 60.0,
 }
 IDS = st.one_of(
-    st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
+    # Few characters: hypothesis needs seconds to list all of Unicode.
+    st.text("ab7-/ \0\u00e9\u0667\u4f60\U0001f6b6", max_size=20),
     st.integers(0, 1000).map(lambda length: "x" * length),
     st.integers(0, 10_000).map(str),
     st.uuids().map(str),
@@ -53,7 +54,7 @@ def forecasts(draw: st.DrawFn) -> Forecast:
 
 
 @pytest.mark.parametrize("name", sorted(BUILDERS))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     ticks=st.lists(forecasts(), min_size=1, max_size=3),
     frame_id=st.sampled_from(["odom", "m", "a_long/frame_name"]),

@@ -107,7 +107,7 @@ def test_bytes_and_objects_of_any_message_give_the_same_tracks(name: str) -> Non
     pairs = [decoders(spec), decoders(unfiltered)]
     chance = random.Random(name)
     n_people = 0
-    for _ in range(150):
+    for _ in range(50):
         message = random_message(spec.message_type, chance)
         n_entries = chance.choice([0, 1, 2, 9])
         entries = [random_message(entry_type(spec), chance) for _ in range(n_entries)]

@@ -115,14 +115,14 @@ def test_after_several_doubles_half_the_time_is_enough() -> None:
 
 
 def doubles_of(path: Path, noise_m: float) -> int:
-    """Number of pairs of tracks found in 200 s of a recording with added white noise."""
+    """Number of pairs of tracks found in 100 s of a recording with added white noise."""
     ticks_s = 0.001 if path.parent.name == "lcas" else 0.04
     rows = np.loadtxt(path)
     stamps_ns = np.round(rows[:, 0] * ticks_s * S).astype(np.int64) + 100 * S
     rows[:, 2:4] += np.random.default_rng(0).normal(0.0, noise_m, (len(rows), 2))
     history, doubles = TrackHistory(HistoryLimits()), Doubles()
     found = set()
-    for stamp_ns in np.unique(stamps_ns[stamps_ns < stamps_ns.min() + 200 * S]).tolist():
+    for stamp_ns in np.unique(stamps_ns[stamps_ns < stamps_ns.min() + 100 * S]).tolist():
         of_message = rows[stamps_ns == stamp_ns]
         ids = tuple(f"{person:.0f}" for person in of_message[:, 1])
         tracks = Tracks(stamp_ns, ids, of_message[:, 2:4])
@@ -132,6 +132,7 @@ def doubles_of(path: Path, noise_m: float) -> int:
     return len(found)
 
 
+@pytest.mark.slow
 @pytest.mark.benchmark_data
 @pytest.mark.parametrize("noise_m", [0.0, 0.05])
 @pytest.mark.parametrize(

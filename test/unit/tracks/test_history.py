@@ -307,6 +307,7 @@ def test_repeated_and_outdated_messages_are_rejected() -> None:
     assert tracks.insert(walker(0.05)) == {"a": SkipReason.OUT_OF_ORDER}
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_and_keeps_the_newest_observations() -> None:
     tracks = history(max_agents=3)
     ids = tuple("abcde")

@@ -138,6 +138,7 @@ def errors_m_s(n_before: int, velocity_m_s: FloatArray) -> list[float]:
     return [float(np.median(each)) for each in errors]
 
 
+@pytest.mark.slow
 def test_a_new_track_is_estimated_with_the_velocities_of_others() -> None:
     """Two positions 0.1 s apart give only a rough direction."""
     alone, _ = errors_m_s(0, np.array(ALONG))

@@ -29,6 +29,7 @@ def walks() -> list[Scene]:
     ]
 
 
+@pytest.mark.slow
 def test_metrics_equal_those_of_the_benchmark(walks: list[Scene]) -> None:
     model = load_model("default")
     expected = evaluate_split(model, walks, all_metrics=True)

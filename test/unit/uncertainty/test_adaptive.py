@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from social_implicit_ros.metrics.reliability import confidence_levels, ground_truth_levels
@@ -75,7 +75,7 @@ def run(
     adaptive: AdaptiveCalibration,
     *,
     scale_m: float,
-    n_rounds: int = 400,
+    n_rounds: int = 60,
     n_agents: int = 10,
     factors: FloatArray | None = None,
     speed_m_s: float = WALKING,
@@ -94,12 +94,13 @@ def run(
     return np.array(levels)
 
 
-@pytest.mark.parametrize("scale_m", [0.1, 0.5, 2.0])
+@pytest.mark.parametrize("scale_m", [0.1, 2.0])
 @pytest.mark.parametrize("factors", [None, np.linspace(0.7, 1.6, len(CONFIDENCES))])
 def test_every_ellipse_reaches_nominal_coverage_of_heavy_tailed_errors(
     scale_m: float, factors: FloatArray | None
 ) -> None:
-    levels = run(AdaptiveCalibration(N_STEPS), scale_m=scale_m, factors=factors)[150:]
+    adaptive = AdaptiveCalibration(N_STEPS)
+    levels = run(adaptive, scale_m=scale_m, factors=factors, n_rounds=400)[150:]
     for confidence in CONFIDENCES:
         assert np.mean(levels <= confidence) == pytest.approx(confidence, abs=0.03)
 
@@ -112,10 +113,10 @@ def test_coverage_is_right_within_a_minute_from_ellipses_four_times_too_small() 
 
 def test_it_follows_a_site_that_changes() -> None:
     adaptive = AdaptiveCalibration(N_STEPS)
-    run(adaptive, scale_m=0.2, n_rounds=600)
-    levels = run(adaptive, scale_m=1.0, n_rounds=600, start_ns=600 * S)
+    run(adaptive, scale_m=0.2, n_rounds=300)
+    levels = run(adaptive, scale_m=1.0, n_rounds=400, start_ns=600 * S)
     assert np.mean(levels[:10] <= 0.95) < 0.7
-    assert np.mean(levels[300:] <= 0.95) == pytest.approx(0.95, abs=0.02)
+    assert np.mean(levels[200:] <= 0.95) == pytest.approx(0.95, abs=0.02)
 
 
 def test_standing_people_have_ellipses_of_their_own() -> None:
@@ -214,6 +215,7 @@ def test_a_model_without_any_spread_gets_ellipses_too() -> None:
     assert np.mean(np.array(levels)[100:] <= 0.95) == pytest.approx(0.95, abs=0.03)
 
 
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 2**32 - 1),
     scales=st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=12),
