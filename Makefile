@@ -17,34 +17,48 @@ demo: ## Predict a crowd with the real node; prints a table, draws into demo_out
 WORKERS ?= 3
 # Bytecode is written: otherwise each of hundreds of processes compiles the package again.
 # Fast DDS uses no shared memory: segments that a killed process leaves can block later processes.
-PYTEST := PYTHONDONTWRITEBYTECODE= FASTDDS_BUILTIN_TRANSPORTS=UDPv4 OMP_NUM_THREADS=1 $(BIN)/pytest --benchmark-disable --numprocesses $(WORKERS) --dist worksteal
+PYTEST := MAKEFLAGS= PYTHONDONTWRITEBYTECODE= FASTDDS_BUILTIN_TRANSPORTS=UDPv4 OMP_NUM_THREADS=1 $(BIN)/pytest --benchmark-disable --numprocesses $(WORKERS) --dist worksteal
 # DDS fails to discover a process once in thousands of times: a test that timed out waiting runs again.
 PYTEST += --reruns 1 --only-rerun "did not happen"
 
-static:
+style:
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+
+types:
 	$(BIN)/mypy
+
+imports:
 	$(BIN)/lint-imports --no-cache --no-logo
 
 interfaces:
 	@MAKEFLAGS= $(BIN)/python scripts/build_test_interfaces.py
 
+all-tests: interfaces
+	$(PYTEST)
+
+unit-tests:
+	$(PYTEST) -m "not slow" test/unit
+
+training-tests:
+	$(PYTEST) test/training
+
+# In parallel, as mypy and much of the build each use one core.
+AT_ONCE := @$(MAKE) --no-print-directory --jobs 2
+
 test: ## Check style, types and imports; run every test that needs no torch
 	$(VENV) test
-# In parallel, as mypy and much of the build each use one core.
-	@$(MAKE) --no-print-directory --jobs 2 static interfaces
-	$(PYTEST)
+	@$(MAKE) --no-print-directory style imports
+	$(AT_ONCE) types all-tests
 
 test-fast: ## Check style, types and imports; run the unit tests (a minute)
 	$(VENV) test
-	@$(MAKE) --no-print-directory static
-	$(PYTEST) -m "not slow" test/unit
+	@$(MAKE) --no-print-directory style imports
+	$(AT_ONCE) types unit-tests
 
 test-training: ## Install torch too; run the tests of training and export
 	$(VENV) test training
-	$(BIN)/mypy
-	$(PYTEST) test/training
+	$(AT_ONCE) types training-tests
 
 OLDEST := .cache/oldest
 test-oldest: ## Test with the libraries of ROS Humble (needs python3.10)
@@ -108,4 +122,4 @@ lock: ## Pin the newest versions that fit the requirements (needs uv)
 clean: ## Remove the environment and all generated files
 	rm -rf .venv .cache build install log demo_output *.egg-info
 
-.PHONY: help demo static interfaces test test-fast test-training test-oldest test-jazzy lint bench fuzz newcomer soak audit gallery models lock clean
+.PHONY: help demo style types imports interfaces all-tests unit-tests training-tests test test-fast test-training test-oldest test-jazzy lint bench fuzz newcomer soak audit gallery models lock clean
