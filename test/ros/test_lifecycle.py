@@ -31,6 +31,7 @@ from social_implicit_ros.ros.node import PredictorNode
 from social_implicit_ros.ros.outputs.markers import Markers
 from social_implicit_ros.ros.processes.domains import reserve_domain
 from social_implicit_ros.ros.reporting.connections import surroundings_of
+from social_implicit_ros.ros.session import Session
 from social_implicit_ros.tracks.messages.point_cloud import point_cloud_array
 from social_implicit_ros.tracks.stamps import stamp_ns_of
 
@@ -317,7 +318,7 @@ def test_an_error_in_activate_stays_the_reason_of_the_status(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(PredictorNode, "_clear_outputs", failing)
+        patch.setattr(Session, "clear", failing)
         node.trigger_activate()
     assert "cannot activate: No space left on device" in problem_of(node)
     assert node.trigger_configure() == SUCCESS
