@@ -102,7 +102,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("bags", nargs="+", metavar="BAG", help=opt.BAG_HELP)
-    opt.add_tracks_options(parser, "that of --params, else by type")
+    opt.add_tracks_options(parser, "that of --params, else by message type")
     text = (
         "a shipped model, a baseline or an .onnx file; may be repeated; the first one is the "
         f"report's primary model (default: that of --params, {', '.join(default_models())})"
@@ -135,7 +135,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--moments", type=opt.non_negative_int, default=MOMENTS, metavar="N", help=text)
     text = (
         f"maximum size of an unpacked recording (default: ${LIMIT_VARIABLE}, else "
-        f"{DEFAULT_LIMIT_GB:g}); more than {MAX_RATIO} times the compressed size is always refused"
+        f"{DEFAULT_LIMIT_GB:g}); more than {MAX_RATIO} times the compressed size (and 64 MiB) is "
+        "refused, too"
     )
     add("--max-unpacked-gb", type=opt.non_negative_float, metavar="GB", help=text)
     text = (

@@ -240,12 +240,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="evaluate_navigation",
         description="Drives a simulated robot through recorded people with each predictor and "
-        "several settings of two planners, and writes report.html and results.json. Needs no ROS.",
+        "several settings of each planner, and writes report.html and results.json. Needs no ROS.",
         epilog=LIMITS,
     )
     add = parser.add_argument
     add("recordings", nargs="+", metavar="RECORDING", help=opt.BAG_HELP)
-    opt.add_tracks_options(parser, "that of --params, else by type")
+    opt.add_tracks_options(parser, "that of --params, else by message type")
     text = (
         "a shipped model or an .onnx file; may be repeated; {split} stands for the split of the "
         "benchmark that holds the recording out (default: that of --params, else default)"

@@ -55,7 +55,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "card, for the node's parameter model.",
     )
     parser.add_argument("--bags", nargs="+", required=True, metavar="BAG", help=opt.BAG_HELP)
-    opt.add_tracks_options(parser, "that of --params, else by type")
+    opt.add_tracks_options(parser, "that of --params, else by message type")
     opt.add_params_options(parser, sees_robot=False)
     text = (
         "base model: a shipped model's name, or an .onnx file, such as one of this command "
@@ -196,7 +196,13 @@ def _provenance(source: TrackSource, parts: Parts) -> dict[str, Any]:
 
 
 def _print_parts(parts: Parts, console: Console) -> None:
-    table = Table("part", "windows of 8 s", "trajectories", "people", title="chronological order")
+    table = Table(
+        "part",
+        f"windows of {WINDOW_NS * 1e-9:g} s",
+        "trajectories",
+        "people",
+        title="chronological order",
+    )
     for name, counts in parts.counts().items():
         table.add_row(name, *(str(counts[key]) for key in ("windows", "agents", "people")))
     console.print(table)

@@ -55,7 +55,7 @@ class Parts:
         ]
         if short:
             raise TooLittleDataError(
-                f"too little data: {'; '.join(short)}. A window is 8 s of one person, tracked "
+                f"too little data: {'; '.join(short)}. A window is 7.6 s of one person, tracked "
                 "throughout. Record longer, pass more bags, or see in evaluate_bag who is left out"
             )
 
