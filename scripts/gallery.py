@@ -102,7 +102,10 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("gallery.png"))
     options = parser.parse_args()
-    model = load_model(options.model)
+    try:
+        model = load_model(options.model)
+    except ValueError as error:
+        parser.error(str(error))
     figure = Figure(figsize=(15, 13), layout="constrained")
     FigureCanvasAgg(figure)
     for axes, (name, observed) in zip(figure.subplots(3, 3).flat, scenes().items(), strict=True):

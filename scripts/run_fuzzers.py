@@ -30,9 +30,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("targets", nargs="*", default=list(TARGETS), metavar="TARGET")
     parser.add_argument(
-        "--share", type=float, default=1.0, help="share of the cases to run, default: all"
+        "--share",
+        type=float,
+        default=1.0,
+        help="share of the cases to run (default: %(default)g, all)",
     )
     arguments = parser.parse_args()
+    if unknown := sorted(set(arguments.targets) - set(TARGETS)):
+        parser.error(f"no target {', '.join(unknown)}: give one of {', '.join(TARGETS)}")
     total, failed = 0, []
     print(f"{'target':14}{'cases':>9}{'seconds':>9}{'MB':>7}  result")
     for name in arguments.targets:
