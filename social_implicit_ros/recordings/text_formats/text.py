@@ -54,7 +54,7 @@ class TextFormat:
     def __post_init__(self) -> None:
         """Checks the rate; raises RecordingError naming the option."""
         rate_hz = self.frames_per_second
-        if rate_hz is not None and not 1e-3 <= rate_hz <= 1e5:
+        if rate_hz is not None and not _is_rate(rate_hz):
             raise RecordingError(f"frames per second is {rate_hz}, expected 0.001 to 100000")
         if rate_hz is not None and self.is_in_seconds:
             raise RecordingError("give --seconds or --frames-per-second: seconds have no rate")
@@ -152,6 +152,10 @@ def _fastest(frames: IntArray, ids: IntArray, positions_m: FloatArray) -> float:
     return float((np.linalg.norm(high - low, axis=1)[lasts] / durations[lasts]).max())
 
 
+def _is_rate(rate_hz: float) -> bool:
+    return 1e-3 <= rate_hz <= 1e5
+
+
 def load_recording(path: Path | str, text: TextFormat = TextFormat()) -> Recording:
     """Reads a recording that is not a bag; raises RecordingError if it cannot be read."""
     path = Path(path)
@@ -176,6 +180,10 @@ def load_recording(path: Path | str, text: TextFormat = TextFormat()) -> Recordi
     require(times < 0, "has a negative frame, expected frames from 0 on")
     require(ids != np.floor(ids), "has an id that is not an integer")
     known_hz = text.frames_per_second or columns.per_second
+    if known_hz is not None and not columns.is_time and not _is_rate(known_hz):
+        raise RecordingError(
+            f"{path} says {known_hz:g} frames per second: give --frames-per-second, 0.001 to 100000"
+        )
     rate_hz = known_hz or FRAMES_PER_SECOND
     if columns.is_time or text.is_in_seconds:
         unit_hz = columns.per_second if columns.is_time and columns.per_second else 1.0

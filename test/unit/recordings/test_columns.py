@@ -346,6 +346,17 @@ def test_an_array_of_anything_but_real_numbers_is_refused(tmp_path: Path, kind: 
             "2 recordings by its column 'scene'.*a file of its own",
         ),
         ("est.csv", "id,when,x_est,y_est\n0,1,0,0\n", "--columns 'TIME,id,x_est,y_est'"),
+        (
+            "rate.txt",
+            "# framerate: 0\n0 1 0 0\n",
+            "says 0 frames per second: give --frames-per-second",
+        ),
+        (
+            "rate.ndjson",
+            '{"scene": {"fps": -2.5}}\n'
+            + "".join(f'{{"track": {{"f": {f}, "p": 1, "x": 0, "y": 0}}}}\n' for f in (0, 10)),
+            "says -25 frames per second: give --frames-per-second",
+        ),
         ("wide.mot", "1,2,300,200,30,80,1,-1,-1,-1\n", "10 columns.*--columns 1,2,3,5"),
         ("lfs.csv", "version https://git-lfs.github.com/spec/v1\n", "run `git lfs pull`"),
         ("walk.parquet", b"PAR1\0", "Parquet: save it as CSV"),
