@@ -503,6 +503,25 @@ def test_a_recording_without_complete_predictions_has_a_page(browser, tmp_path):
     assert browser.find_element("id", "summary").text.endswith("· 1 model")
 
 
+@needs_browser
+def test_recordings_of_the_same_name_are_told_apart_by_their_folders(browser, tmp_path):
+    files = [tmp_path / folder / "tracks" / "walk.txt" for folder in ("hall", "square")]
+    files.append(tmp_path / "street.txt")
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("".join(f"{10 * i} 1 {0.4 * i:.1f} 0\n" for i in range(30)))
+    arguments = [*map(str, files), "--out", str(tmp_path / "out"), "--model", "constant_velocity"]
+    assert evaluate_bag.main([*arguments, "--jobs", "1", "--moments", "0"]) == 0
+
+    browser.get((tmp_path / "out" / "report.html").as_uri())
+    settle(browser)
+
+    cells = browser.find_elements("css selector", "#bags tbody td:first-child")
+    assert [cell.text for cell in cells] == [
+        *("hall/tracks/walk.txt", "square/tracks/walk.txt", "street.txt"),
+    ]
+
+
 def test_a_tracker_slower_than_the_ticks_has_a_map(tmp_path):
     file = tmp_path / "crowd.txt"
     rows = [
