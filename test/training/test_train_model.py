@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -53,11 +55,13 @@ def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def out(bag: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Output of a run with few iterations."""
+    """Output of a run with few iterations, and what it printed."""
     folder = tmp_path_factory.mktemp("out")
-    with pytest.MonkeyPatch.context() as patch:
+    options = ["--iterations", "40", "--tracker", "people", "--out", str(folder)]
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as printed:
         patch.setenv("COLUMNS", "140")
-        assert main(["--bags", str(bag), "--iterations", "40", "--out", str(folder)]) == 0
+        assert main(["--bags", str(bag), *options]) == 0
+    (folder / "printed.txt").write_text(printed.getvalue(), encoding="utf-8")
     return folder
 
 
@@ -68,16 +72,13 @@ def test_the_node_can_load_the_model(out: Path) -> None:
     assert prediction.radius_scales is not None  # calibrated
 
 
-def test_before_and_after_are_in_the_table(
-    bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    main(["--bags", str(bag), "--iterations", "20", "--tracker", "people", "--out", str(tmp_path)])
-    printed = capsys.readouterr().out
+def test_before_and_after_are_in_the_table(out: Path) -> None:
+    printed = (out / "printed.txt").read_text(encoding="utf-8")
     assert "before" in printed
     assert "after" in printed
     for label in LABELS.values():
         assert label in printed
-    test = load_card(tmp_path / "social_zone_tuned.json").metrics["test"]
+    test = load_card(out / "social_zone_tuned.json").metrics["test"]
     for when in ("before", "after"):
         assert f"{test[when]['ade']:.3f}" in printed
     assert "validation part" in printed  # the training curve
@@ -117,42 +118,32 @@ def test_parts_in_the_card_have_gaps_in_time(out: Path) -> None:
     assert validation["to_s"] + 7.6 <= test["from_s"] + 1e-6
 
 
-def test_times_of_parts_are_relative_to_the_recording_with_any_clock(tmp_path: Path) -> None:
-    messages = people_messages(procession(), clock_offset_s=5_000.0)
-    bag = write_bag(tmp_path / "late", messages)
-    assert main(["--bags", str(bag), "--iterations", "0", "--out", str(tmp_path)]) == 0
-    (recording,) = load_card(tmp_path / "social_zone_tuned.json").training["recordings"]
-    assert recording["parts"]["training"]["from_s"] == pytest.approx(0.0, abs=1.0)
-    assert recording["parts"]["test"]["to_s"] <= recording["seconds"] + 1.0
-
-
-def test_without_iterations_the_prediction_is_the_same(bag: Path, tmp_path: Path) -> None:
-    assert main(["--bags", str(bag), "--iterations", "0", "--out", str(tmp_path)]) == 0
-    base, same = (
-        OnnxModel.load(model_path("default")),
-        OnnxModel.load(tmp_path / "social_zone_tuned.onnx"),
-    )
+def test_without_iterations_the_prediction_is_that_of_the_base_model(
+    out: Path, bag: Path, tmp_path: Path
+) -> None:
+    """Here the base model is fine-tuned, too."""
+    model = out / "social_zone_tuned.onnx"
+    options = ["--iterations", "0", "--name", "again", "--out", str(tmp_path)]
+    assert main(["--bags", str(bag), "--model", str(model), *options]) == 0
+    assert load_card(tmp_path / "again.json").training["base"]["name"] == "social_zone_tuned"
+    base, same = OnnxModel.load(model), OnnxModel.load(tmp_path / "again.onnx")
     walks = np.random.default_rng(0).normal(0.3, 0.2, (5, 8, 2)).cumsum(axis=1)
     before, after = (model.predict(walks, n_samples=20) for model in (base, same))
     np.testing.assert_allclose(after.samples, before.samples, atol=1e-4)
     np.testing.assert_allclose(after.mean, before.mean, atol=1e-4)
 
 
-def test_a_fine_tuned_model_can_be_fine_tuned_again(out: Path, bag: Path, tmp_path: Path) -> None:
-    model = str(out / "social_zone_tuned.onnx")
-    options = ["--iterations", "10", "--name", "again", "--out", str(tmp_path)]
-    assert main(["--bags", str(bag), "--model", model, *options]) == 0
-    assert load_card(tmp_path / "again.json").training["base"]["name"] == "social_zone_tuned"
-
-
-def test_several_bags_are_split_separately(bag: Path, tmp_path: Path) -> None:
-    other = write_bag(tmp_path / "foyer", people_messages(procession(40, seed=1)))
+def test_several_bags_are_split_separately_with_any_clock(bag: Path, tmp_path: Path) -> None:
+    messages = people_messages(procession(40, seed=1), clock_offset_s=5_000.0)
+    other = write_bag(tmp_path / "foyer", messages)
     options = ["--iterations", "10", "--out", str(tmp_path / "out")]
     assert main(["--bags", str(bag), str(other), *options]) == 0
     card = load_card(tmp_path / "out" / "social_zone_tuned.json")
     assert [recording["name"] for recording in card.training["recordings"]] == ["hall", "foyer"]
     for recording in card.training["recordings"]:
         assert recording["parts"]["test"]["agents"] > 0
+        assert recording["parts"]["training"]["from_s"] == pytest.approx(0.0, abs=1.0)
+        assert recording["parts"]["test"]["to_s"] <= recording["seconds"] + 1.0
 
 
 def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

@@ -196,6 +196,7 @@ def test_there_are_no_ticks_during_a_long_gap(tmp_path):
     assert len(ticks) < 2 * 60 + 2 * 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_messages, with_one", [(1, True), (10, False)])
 def test_one_is_scored_while_hundreds_come_and_go(tmp_path, n_messages, with_one):
     """Agents that left are dropped in bulk; those still tracked are not affected."""
@@ -250,6 +251,7 @@ class TestRobot:
     def bag(self, tmp_path: Path, *others: Recorded) -> Path:
         return write_bag(tmp_path / "bag", [*people_messages(self.RECORDING), *others])
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("robot", ["odometry", "tf"])
     def test_people_are_predicted_with_the_robot_among_them(self, tmp_path, robot):
         others = self.odometry() if robot == "odometry" else self.transforms()
@@ -307,6 +309,7 @@ class TestRobot:
             open_source(two, robot="odometry", odometry="/legs")
 
 
+@pytest.mark.slow
 def test_ticks_before_the_damage_are_scored(tmp_path):
     bag = bag_of(tmp_path, walkers(duration_s=60.0, n_agents=30))
     (file,) = bag.glob("*.mcap")
