@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +135,16 @@ def load_card(path: Path) -> ModelCard:
         raise ValueError(
             f"model card {path} has the unknown key {short_text(unknown[0])}: remove it, or write "
             "the card again with make_card --overwrite"
+        )
+    missing = [
+        entry.name
+        for entry in fields(ModelCard)
+        if entry.default is entry.default_factory is MISSING and entry.name not in values
+    ]
+    if missing:
+        raise ValueError(
+            f"model card {path} lacks {', '.join(missing)}: write the card again with make_card "
+            "--overwrite"
         )
     try:
         return ModelCard(**values)

@@ -269,8 +269,8 @@ def open_session(data: bytes, path: Path) -> onnxruntime.InferenceSession:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except refusals as error:
         raise ModelFileError(
-            f"{path} is not a model onnxruntime {onnxruntime.__version__} can run: {error}. "
-            "Export it again, or use a shipped model."
+            f"{path} is not a model that onnxruntime {onnxruntime.__version__} can run: "
+            f"{str(error).rstrip('.')}. Export it again, or use a shipped model."
         ) from error
 
 

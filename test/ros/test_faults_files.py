@@ -96,8 +96,8 @@ def without_a_card(path: Path) -> None:
     [
         (missing, "no model"),
         (cut_off, "has checksum"),
-        (not_onnx, "is not a model onnxruntime"),
-        (cut_off_with_its_checksum, "is not a model onnxruntime"),
+        (not_onnx, "is not a model that onnxruntime"),
+        (cut_off_with_its_checksum, "is not a model that onnxruntime"),
         (of_another_shape, "has shape"),
         (without_a_card, "has no model card"),
     ],

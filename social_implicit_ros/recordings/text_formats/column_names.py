@@ -142,7 +142,7 @@ def _wanted_places(
     header: Sequence[str] | None, n_columns: int, wanted: Sequence[str]
 ) -> list[int]:
     if len(wanted) != 4:
-        raise ColumnsError("--columns takes four columns: frame or time, id, x and y")
+        raise ColumnsError("needs four names in --columns: of frame or time, id, x and y")
     found = []
     for name in wanted:
         if header is not None and name in header:

@@ -96,13 +96,13 @@ def test_a_bad_field_is_named(tmp_path: Path, changes: dict[str, Any], message: 
     assert str(path) in str(caught.value)
 
 
-def test_a_missing_field_is_named(tmp_path: Path) -> None:
+def test_missing_fields_are_named(tmp_path: Path) -> None:
     values = dataclasses.asdict(CARD)
-    del values["sha256"]
+    del values["sha256"], values["step_s"]
     path = tmp_path / "walker.json"
     path.write_text(json.dumps(values))
 
-    with pytest.raises(ValueError, match="sha256"):
+    with pytest.raises(ValueError, match=r"walker.json lacks sha256, step_s: write the card again"):
         load_card(path)
 
 

@@ -120,7 +120,7 @@ def test_a_file_that_is_not_onnx_is_rejected_even_with_its_checksum(
     path.write_bytes(content)
     write_card(path)
 
-    with pytest.raises(ModelFileError, match="not a model onnxruntime"):
+    with pytest.raises(ModelFileError, match="not a model that onnxruntime"):
         OnnxModel.load(path)
 
 
