@@ -16,7 +16,7 @@ from social_implicit_ros.types import Tracks
 pytest.importorskip("pytest_benchmark", reason="needs pytest-benchmark (make bench)")
 
 DURATION_S, RATE_HZ, N_PEOPLE, HALL_M = 600, 10, 30, 24.0
-#: Duration where nothing is measured (`make test`): whether it runs at all.
+#: Duration in `make test`, which measures nothing and only checks that the command runs.
 UNMEASURED_S = 10
 
 

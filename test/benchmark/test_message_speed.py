@@ -58,7 +58,7 @@ def message_of_a_hundred(name: str, tracker: Tracker) -> bytes:
 
 
 def with_samples(forecast: Forecast) -> Forecast:
-    """The same people with samples of their Gaussians, as many as the node draws by default."""
+    """The same people with samples of their Gaussians, the default number of the node."""
     prediction = forecast.prediction
     draws = np.random.default_rng(0).normal(size=(N_SAMPLES, *prediction.mean.shape, 1))
     spread_m = (np.linalg.cholesky(prediction.covariance) @ draws)[..., 0]
@@ -123,7 +123,7 @@ def test_output(benchmark: Any, tables: Any, name: str) -> None:
                 )
                 objects_ms = 1e3 * objects_s
         tables.add_row(
-            "Rendering and serialising the futures of 100 agents",
+            "Rendering and serialising the predictions of 100 agents",
             output=name,
             render_ms=1e3 * render_s,
             as_objects_ms=objects_ms,

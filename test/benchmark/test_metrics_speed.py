@@ -17,7 +17,7 @@ from social_implicit_ros.types import FloatArray
 pytest.importorskip("pytest_benchmark", reason="the rows are pytest-benchmark's")
 
 N_CLOUDS, N_POINTS = 96, 1000
-#: Where nothing is measured (`make test`): whether it runs at all.
+#: Number of clouds in `make test`, which measures nothing and only checks that the metrics run.
 N_UNMEASURED = 2
 
 
@@ -63,7 +63,7 @@ def test_mixtures(benchmark, fit, n_modes: int) -> None:
 
 
 def scene() -> tuple[FloatArray, FloatArray]:
-    """1000 futures of 8 agents over 12 steps and their ground truth, metres."""
+    """1000 samples of 8 agents over 12 steps and their ground truth, metres."""
     rng = np.random.default_rng(0)
     return rng.normal(size=(N_POINTS, 8, 12, 2)), rng.normal(size=(8, 12, 2))
 
@@ -80,10 +80,10 @@ def kde_one_by_one(samples: FloatArray, truth: FloatArray) -> float:
 
 @pytest.mark.parametrize("measure", [kde_nll, kde_one_by_one])
 def test_kde(benchmark, measure) -> None:
-    benchmark.group = "KDE of 96 positions from 1000 futures"
+    benchmark.group = "KDE of 96 positions from 1000 samples"
     benchmark.pedantic(measure, args=scene(), rounds=5)
 
 
 def test_amd(benchmark) -> None:
-    benchmark.group = "AMD of 96 positions from 1000 futures"
+    benchmark.group = "AMD of 96 positions from 1000 samples"
     benchmark.pedantic(mahalanobis_distances, args=scene(), rounds=5)

@@ -28,12 +28,12 @@ from social_implicit_ros.ros.processes.domains import reserve_domain
 
 IDLE_S = 10.0
 N_STARTS = 5
-#: Messages that are on their way at once.
+#: Number of messages that are sent before their predictions arrive.
 N_IN_FLIGHT = 4
 
 
 class Tracker:
-    """Sends a crowd and counts what is predicted, without converting messages."""
+    """Sends a crowd and counts the predictions, without converting messages."""
 
     def __init__(self, domain: int) -> None:
         self.n_predictions = 0

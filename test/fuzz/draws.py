@@ -13,7 +13,7 @@ TEXTS = ("", "person", "1", "odom", "0", "\0robot", "\udc80", "7/7", "x" * 1000,
 
 
 class Draws:
-    """Reads decisions; after the end of the bytes all are zero, so that every case ends."""
+    """Reads decisions. After the end of the bytes all are zero, so that every case ends."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -28,7 +28,7 @@ class Draws:
         return self.take(1)[0]
 
     def integer(self, n_bytes: int, *, signed: bool) -> int:
-        """Mostly small, sometimes anything."""
+        """Mostly a small integer, sometimes any integer of this size."""
         if self.byte() < 192:
             return self.byte() % 16
         return int.from_bytes(self.take(n_bytes), "little", signed=signed)

@@ -1,4 +1,4 @@
-"""Fuzz target of meaning: several trackers of people whose paths are known, with drawn faults.
+"""Fuzz target `meaning`: several trackers with random faults, of people whose paths are known.
 
 Some tracks of the first tracker are correct. A person with a correct track of at least a second is
 predicted near the true position, whatever the other tracks and trackers report, and no prediction

@@ -1,4 +1,4 @@
-"""Every target with a hundred cases, and with all inputs that once failed."""
+"""Runs every target on a hundred cases, and on all inputs that failed before."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fuzz.targets import TARGETS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-#: Inputs that once failed: a folder per target. `make fuzz` adds to them.
+#: Inputs that failed before, a folder per target. `make fuzz` adds new ones.
 REGRESSIONS = Path(__file__).parent / "regressions"
 #: Targets that read larger files, or simulate people, run fewer cases.
 SLOW = {"meaning": 10, "onnx": 25, "mcap": 25, "db3": 15}

@@ -23,7 +23,7 @@ def needs_browser(test: _Test) -> _Test:
 
 @contextmanager
 def headless_browser(width_px: int = 1280, height_px: int = 900) -> Iterator[Any]:
-    """A browser that keeps the console's messages."""
+    """A browser that records the messages of its console."""
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium drives the browser")
     options = webdriver.ChromeOptions()
     options.binary_location = BROWSER

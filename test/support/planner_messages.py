@@ -1,4 +1,4 @@
-"""Reference messages for the planners' outputs, built object by object: slow and simple."""
+"""Reference messages for the outputs of planners, built object by object: slow but simple."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def mpc_planner(forecast: Forecast, config: NodeConfig) -> ObstacleArray:
     options = config.mpc_planner
     steps = Steps(options.integrator_step_s, options.horizon_steps)
     rows = forecast.nearest(options.max_obstacles)
-    # Of the same people as in the output: products of matrices of other sizes round differently.
+    # For the same people as in the output: products of matrices of other sizes round differently.
     prediction, present_m = forecast.prediction.of_agents(rows), forecast.present_m[rows]
     mean_m, covariance_m2 = moments_at(prediction, present_m, steps.times_s)
     path_m = np.concatenate([present_m[:, None], mean_m], axis=1)

@@ -1,7 +1,8 @@
 """The paper's model as its authors run it, the reference of the speed benchmark.
 
-Plain convolutions in float64, noise drawn in the forward pass, one cell after another for the zones
-that are not empty: nothing is precomputed, cached or left out, and nothing is slowed down.
+Plain convolutions in float64; noise is drawn in the forward pass; the cells of the zones that are
+not empty run one after another. Nothing is precomputed, cached or omitted, and nothing is slowed
+down.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class PlainSocialImplicit(nn.Module):
 
         Args:
             displacements: (1, 2, 8, A) observed, float64, metres per step.
-            n_samples: futures to draw (K).
+            n_samples: samples to draw (K).
 
         Returns:
             (K, 2, 12, A) metres per step.
