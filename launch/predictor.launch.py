@@ -44,6 +44,7 @@ def generate_launch_description() -> LaunchDescription:
         ),
         "tracks": ("", "Topic of the tracker; default: ~/tracks of the node."),
         "odometry": ("", "Topic of the odometry for robot:=odometry; default: ~/odometry."),
+        "plan": ("", "Topic of the robot's plan, such as /plan; default: ~/plan. Needs robot."),
         "map": ("", "Topic of a map, such as /map; predictions keep out of its walls."),
         "namespaced_tf": (
             "false",
@@ -106,6 +107,7 @@ def _nodes(context: LaunchContext) -> list[Action]:
         "~/tracks": argument("tracks"),
         "~/odometry": argument("odometry"),
         "~/map": argument("map"),
+        "~/plan": argument("plan"),
     }
     if argument("map") and not given["use_map"]:
         given["use_map"] = "true"

@@ -223,7 +223,8 @@ class PredictorConfig(Settings):
     robot: str = row(
         "none",
         "Source of the robot's own position. The model treats the robot as a further agent, which "
-        "is never published as a pedestrian.",
+        "is never published as a pedestrian. With a nav_msgs/Path on ~/plan, people make way for "
+        "where it is going to be.",
         choices={
             "none": "the robot is not considered",
             "odometry": "nav_msgs/Odometry on ~/odometry",
@@ -391,7 +392,7 @@ PARAMETERS: tuple[ParameterSpec, ...] = tuple(NodeConfig.rows())
 #: Names of parameters that rclpy declares itself.
 _RCLPY_PARAMETERS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
 #: Arguments of the launch file that remap a topic of the node.
-_TOPICS = ("tracks", "odometry", "map")
+_TOPICS = ("tracks", "odometry", "map", "plan")
 
 
 def unknown_parameters(names: Iterable[str]) -> list[str]:

@@ -148,12 +148,12 @@ class _Group:
         """Predictions of all models."""
         forecast, tick = self.predictor.tick(stamp_ns), self.predictor.last_tick
         assert tick is not None
-        walls = self.predictor.placed_walls
+        walls, plan = self.predictor.placed_walls, self.predictor.placed_plan
         if self.predictor.adaptive is not None:
             self.predictor.evaluate()
         predictions = {self._first: (tick, forecast)}
         for name, (pipeline, numbers) in self._others.items():
-            pipeline.floor_plan = walls
+            pipeline.floor_plan, pipeline.robot_plan = walls, plan
             other = pipeline.repeat(tick)
             predictions[name] = (
                 other,
@@ -312,6 +312,7 @@ class BagReplay:
         predictions = [group.predict(stamp_ns) for group in self._groups]
         self.counts.add_other(self._groups[0].predictor.robot_refusal)
         self.counts.add_other(self._groups[0].predictor.map_refusal)
+        self.counts.add_other(self._groups[0].predictor.plan_refusal)
         for group, of_group in zip(self._groups, predictions, strict=True):
             self._count_walls(group.predictor.placed_walls, of_group)
         if any(len(f.ids) for of_group in predictions for _, f in of_group.values()):

@@ -28,7 +28,14 @@ class TrajectoryModel(Protocol):
     def n_predicted(self) -> int:
         """Number of predicted steps."""
 
-    def predict(self, observed: FloatArray, *, n_samples: int = 20, seed: int = 0) -> Prediction:
+    def predict(
+        self,
+        observed: FloatArray,
+        *,
+        n_samples: int = 20,
+        seed: int = 0,
+        planned_m: FloatArray | None = None,
+    ) -> Prediction:
         """Predicts the next steps of every agent.
 
         Args:
@@ -36,6 +43,8 @@ class TrajectoryModel(Protocol):
                 NaN in the leading steps before an agent was first observed, the last two finite.
             n_samples: number of predicted trajectories per agent (K).
             seed: seed of the draws; the same seed gives the same samples.
+            planned_m: (A, T, 2) plans of agents that have one, such as the robot, metres; NaN for
+                the others. A model that couples its predictions lets people make way for them.
 
         Returns:
             The prediction, with samples of shape (K, A, T, 2) in the frame of `observed`.

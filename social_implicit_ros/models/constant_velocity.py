@@ -39,7 +39,14 @@ class ConstantVelocity:
         """`constant_velocity`, or `sampled_constant_velocity` with heading noise."""
         return "sampled_constant_velocity" if self.heading_sigma_rad > 0 else "constant_velocity"
 
-    def predict(self, observed: FloatArray, *, n_samples: int = 20, seed: int = 0) -> Prediction:
+    def predict(
+        self,
+        observed: FloatArray,
+        *,
+        n_samples: int = 20,
+        seed: int = 0,
+        planned_m: FloatArray | None = None,
+    ) -> Prediction:
         """Predicts as `TrajectoryModel.predict`; without heading noise all samples are equal."""
         require_samples_asked(n_samples)
         observed = require_observed(observed, self.n_observed)

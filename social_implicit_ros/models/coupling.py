@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from social_implicit_ros.types import FloatArray, IntArray
+from social_implicit_ros.types import BoolArray, FloatArray, IntArray
 from social_implicit_ros.untrusted_files import short_text
 
 #: Displacement over the horizon below which a person stands, and above which a person walks,
@@ -67,7 +67,11 @@ class Coupling:
             raise ValueError(f"coupling has the fields {short_text(sorted(values))}") from error
 
     def made_way(
-        self, mean: FloatArray, samples: FloatArray, last_m: FloatArray
+        self,
+        mean: FloatArray,
+        samples: FloatArray,
+        last_m: FloatArray,
+        fixed: BoolArray | None = None,
     ) -> tuple[FloatArray, FloatArray]:
         """Offsets mean paths of people who walk towards each other or towards a standing person.
 
@@ -78,11 +82,13 @@ class Coupling:
             mean: (A, T, 2) positions in metres.
             samples: (K, A, T, 2) positions in metres.
             last_m: (A, 2) positions a step before the first, metres.
+            fixed: (A,) agents that keep their path, such as a robot with a plan: walking people
+                take the whole offset. None for nobody.
 
         Returns:
             Mean and samples; the same arrays if nobody meets.
         """
-        first, second, weight, share = _meeting_pairs(mean, last_m, self.passing_m)
+        first, second, weight, share = _meeting_pairs(mean, last_m, self.passing_m, fixed)
         if len(first) == 0:
             return mean, samples
         offset_m = np.zeros_like(mean)
@@ -101,12 +107,15 @@ class Coupling:
             np.add.at(offset_m, second[hits], shares * push)
         return mean + offset_m, samples + offset_m
 
-    def kept_apart(self, samples: FloatArray, last_m: FloatArray) -> FloatArray:
+    def kept_apart(
+        self, samples: FloatArray, last_m: FloatArray, fixed: BoolArray | None = None
+    ) -> FloatArray:
         """Offsets paths within each sample so that people pass at `apart_m`, each by one half.
 
         Args:
             samples: (K, A, T, 2) positions in metres.
             last_m: (A, 2) positions a step before the first, metres.
+            fixed: (A,) as for `made_way`.
 
         Returns:
             (K, A, T, 2) positions in metres; the same array if nobody comes close.
@@ -118,10 +127,13 @@ class Coupling:
             later = samples[sample, second] - samples[sample, first]
             relative[..., 1:] = np.moveaxis(later, -1, 0)
             near = _closest(relative)
-            push = 0.5 * near.push(self.apart_m, samples.shape[2])
+            push = near.push(self.apart_m, samples.shape[2])
+            share = np.full((len(first), 1, 1), 0.5)
+            if fixed is not None:
+                share[fixed[first]], share[fixed[second]] = 1.0, 0.0
             apart = samples.copy() if apart is samples else apart
-            np.add.at(apart, (sample, first), -push)
-            np.add.at(apart, (sample, second), push)
+            np.add.at(apart, (sample, first), (share - 1.0) * push)
+            np.add.at(apart, (sample, second), share * push)
         return apart
 
 
@@ -189,7 +201,7 @@ def _along_segments(
 
 
 def _meeting_pairs(
-    mean: FloatArray, last_m: FloatArray, passing_m: float
+    mean: FloatArray, last_m: FloatArray, passing_m: float, fixed: BoolArray | None
 ) -> tuple[IntArray, IntArray, FloatArray, FloatArray]:
     """Pairs in which one person walks towards the other and the chords of the paths pass closely.
 
@@ -197,24 +209,65 @@ def _meeting_pairs(
     """
     start, end = np.array([last_m.T, mean[:, -1].T])
     move = end - start
-    length = np.hypot(*move)
     limit_m = passing_m + _CHORD_M
     first, second = _overlapping(np.minimum(start, end), np.maximum(start, end) + limit_m)
     relative = (one.take(second, axis=1) - one.take(first, axis=1) for one in (start, move))
     along, distance_2 = _along_segments(*(axis for one in relative for axis in one))
     # Pairs that are closest at the start can no longer give way.
     near = (distance_2 < limit_m**2) & (along > 0.0)
+    if fixed is not None:
+        near &= ~(fixed[first] | fixed[second])
     first, second = first[near], second[near]
-    walks = np.interp(length, (_STANDS_M, _WALKS_M), (0.0, 1.0))
-    one, other = walks[first], walks[second]
-    move_x, move_y = move[:, first] * move[:, second]
-    lengths = length[first] * length[second]
-    cosine = (move_x + move_y) / np.maximum(lengths, _NO_LENGTH_M)
-    opposite = np.interp(cosine, _MEETING_COSINES, (1.0, 0.0))
+    lengths, walks, opposite = _meeting(move[:, first], move[:, second])
+    (one, other), (length, other_length) = walks, lengths
     weight = one * other * opposite + one * (1.0 - other) + other * (1.0 - one)
+    share = other_length / np.maximum(length + other_length, _NO_LENGTH_M)
+    if fixed is not None:
+        people, planned, of_plans = _pairs_with_plans(mean, last_m, fixed)
+        first, second = np.concatenate([first, people]), np.concatenate([second, planned])
+        weight = np.concatenate([weight, of_plans])
+        share = np.concatenate([share, np.zeros(len(people))])
     chosen = weight > 0.0
-    first, second, weight = first[chosen], second[chosen], weight[chosen]
-    return first, second, weight, length[second] / (length[first] + length[second])
+    return first[chosen], second[chosen], weight[chosen], share[chosen]
+
+
+def _pairs_with_plans(
+    mean: FloatArray, last_m: FloatArray, fixed: BoolArray
+) -> tuple[IntArray, IntArray, FloatArray]:
+    """Pairs of a person and an agent with a plan, which the person meets; and weights.
+
+    A plan turns: the person meets it where it comes closest, not along its chord. A standing person
+    is left to the planner.
+    """
+    planned, people = (
+        rows.ravel() for rows in np.meshgrid(np.flatnonzero(fixed), np.flatnonzero(~fixed))
+    )
+    n_steps = mean.shape[1]
+    # Steps last, as `_closest` wants them.
+    paths = np.moveaxis(np.concatenate([last_m[:, None], mean], axis=1), -1, 0)
+    steps = _closest(paths[:, planned] - paths[:, people]).steps
+    step = np.minimum(steps.astype(np.int64), n_steps - 1)
+    there_m = n_steps * (paths[:, planned, step + 1] - paths[:, planned, step])
+    chord_m = paths[:, people, -1] - paths[:, people, 0]
+    _, (one, other), opposite = _meeting(chord_m, there_m)
+    weight = one * (other * opposite + 1.0 - other) * (steps > 0.0)
+    return people, planned, weight
+
+
+def _meeting(
+    moves: FloatArray, other_moves: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Displacements of pairs: (2, N) lengths, how much each walks, (N,) how much they are opposite.
+
+    Args:
+        moves: (2, N) displacements over the horizon, metres.
+        other_moves: (2, N) those of the others.
+    """
+    lengths = np.stack([np.hypot(*moves), np.hypot(*other_moves)])
+    move_x, move_y = moves * other_moves
+    cosine = (move_x + move_y) / np.maximum(lengths[0] * lengths[1], _NO_LENGTH_M)
+    opposite = np.interp(cosine, _MEETING_COSINES, (1.0, 0.0))
+    return lengths, np.interp(lengths, (_STANDS_M, _WALKS_M), (0.0, 1.0)), opposite
 
 
 def _overlapping(low: FloatArray, high: FloatArray) -> tuple[IntArray, IntArray]:

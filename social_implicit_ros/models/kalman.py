@@ -29,7 +29,14 @@ class ConstantVelocityKalman:
         """Takes the spectral density of the acceleration noise, m^2/s^3."""
         self._density = density
 
-    def predict(self, observed: FloatArray, *, n_samples: int = 20, seed: int = 0) -> Prediction:
+    def predict(
+        self,
+        observed: FloatArray,
+        *,
+        n_samples: int = 20,
+        seed: int = 0,
+        planned_m: FloatArray | None = None,
+    ) -> Prediction:
         """Predicts as `TrajectoryModel.predict`; all samples are the mean."""
         require_samples_asked(n_samples)
         observed = require_observed(observed, self.n_observed)

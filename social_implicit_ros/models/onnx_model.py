@@ -46,7 +46,7 @@ from social_implicit_ros.models.features import (
 )
 from social_implicit_ros.models.noise import standard_normal
 from social_implicit_ros.models.onnx_file import check_onnx_file
-from social_implicit_ros.types import FloatArray, IntArray, Prediction
+from social_implicit_ros.types import BoolArray, FloatArray, IntArray, Prediction
 from social_implicit_ros.uncertainty.calibration import Calibration, observed_motion
 from social_implicit_ros.uncertainty.ellipses import sample_moments
 from social_implicit_ros.untrusted_files import error_text, read_file
@@ -134,7 +134,14 @@ class OnnxModel:
         """Number of predicted steps."""
         return self.card.n_predicted
 
-    def predict(self, observed: FloatArray, *, n_samples: int = 20, seed: int = 0) -> Prediction:
+    def predict(
+        self,
+        observed: FloatArray,
+        *,
+        n_samples: int = 20,
+        seed: int = 0,
+        planned_m: FloatArray | None = None,
+    ) -> Prediction:
         """Predicts as `TrajectoryModel.predict`.
 
         Raises:
@@ -170,10 +177,16 @@ class OnnxModel:
             covariance, radius_scales = self._calibration.calibrated(covariance, motion)
             if drawn and n_samples:
                 samples = self._calibration.spread(samples, mean, motion)
+        fixed: BoolArray | None = None
+        if planned_m is not None:
+            fixed = np.asarray(np.isfinite(planned_m).all(axis=(1, 2)))
+            mean, samples = (
+                np.where(fixed[:, None, None], planned_m, paths) for paths in (mean, samples)
+            )
         if self._coupling is not None:
-            mean, samples = self._coupling.made_way(mean, samples, tensors.last_m)
+            mean, samples = self._coupling.made_way(mean, samples, tensors.last_m, fixed)
             if n_samples:
-                samples = self._coupling.kept_apart(samples, tensors.last_m)
+                samples = self._coupling.kept_apart(samples, tensors.last_m, fixed)
         return Prediction(samples, mean, covariance, self.step_s, radius_scales, probabilities)
 
     def noise(self, n_samples: int, seed: int = 0) -> Float32Array:

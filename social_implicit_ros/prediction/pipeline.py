@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
+
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.prediction.resample import advance_prediction
+from social_implicit_ros.prediction.robot_plan import PlanNotUsedError, RobotPlan
 from social_implicit_ros.prediction.site_errors import SiteErrors, Uncorrected
 from social_implicit_ros.prediction.state_uncertainty import (
     unestimated,
@@ -18,7 +21,13 @@ from social_implicit_ros.prediction.state_uncertainty import (
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.settings import PipelineConfig
 from social_implicit_ros.tracks.history import TrackHistory
-from social_implicit_ros.types import FloatArray, ObservationWindow, Prediction, SkipReason
+from social_implicit_ros.types import (
+    ROBOT_ID,
+    FloatArray,
+    ObservationWindow,
+    Prediction,
+    SkipReason,
+)
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
 from social_implicit_ros.uncertainty.calibration import observed_speed_m_s
 from social_implicit_ros.uncertainty.ellipses import at_confidence
@@ -74,6 +83,10 @@ class PredictionPipeline:
         self.site_errors = SiteErrors() if is_corrected else None
         #: Walls that limit predictions, in the frame of the histories.
         self.floor_plan: FloorPlan | None = None
+        #: The robot's plan, in the frame of the histories.
+        self.robot_plan: RobotPlan | None = None
+        #: Why people are predicted without the plan at the newest tick; empty if they are not.
+        self.plan_problem = ""
         #: The observed positions of all agents.
         self.history = TrackHistory(config, step_s=model.step_s, n_steps=model.n_observed)
 
@@ -127,6 +140,7 @@ class PredictionPipeline:
             n_samples=self.config.n_samples,
             seed=self.config.seed,
             max_speed_m_s=self.config.max_speed_m_s,
+            planned_m=self._planned(window),
         )
         uncorrected = None
         if self.site_errors is not None and window.ids:
@@ -147,6 +161,26 @@ class PredictionPipeline:
         timings_s = {"window": window_s, "model": time.perf_counter() - started}
         return Tick(stamp_ns, window, prediction, present_m, skipped, timings_s, base, uncorrected)
 
+    def _planned(self, window: ObservationWindow) -> FloatArray | None:
+        """(A, T, 2) the robot's plan from the end of the window on; NaN for people."""
+        self.plan_problem = ""
+        if self.robot_plan is None or ROBOT_ID not in window.ids:
+            return None
+        row, step_s = window.ids.index(ROBOT_ID), window.step_s
+        before_m, at_m = window.positions_m[row, -2:]
+        speed_m_s = float(np.hypot(*(at_m - before_m))) / step_s
+        times_s = np.asarray(step_s * np.arange(1, self.model.n_predicted + 1))
+        try:
+            ahead_m = self.robot_plan.ahead(at_m, speed_m_s, window.stamp_ns, times_s)
+        except PlanNotUsedError as error:
+            self.plan_problem = str(error)
+            return None
+        if ahead_m is None:
+            return None
+        planned_m = np.full((len(window.ids), len(times_s), 2), np.nan)
+        planned_m[row] = ahead_m
+        return planned_m
+
 
 def _observed_speed_m_s(window: ObservationWindow) -> FloatArray:
     first = window.positions_m.shape[1] - window.n_observed
@@ -161,6 +195,7 @@ def predict_from(
     n_samples: int,
     seed: int,
     max_speed_m_s: float = float("inf"),
+    planned_m: FloatArray | None = None,
 ) -> tuple[Prediction, FloatArray]:
     """Predicts from a stamp, given a window that may end earlier.
 
@@ -171,11 +206,14 @@ def predict_from(
         n_samples: number of trajectories to draw.
         seed: seed of the random draws.
         max_speed_m_s: maximum speed of the mean trajectories, m/s.
+        planned_m: (A, T, 2) as of `TrajectoryModel.predict`.
 
     Returns:
         The prediction, and (A, 2) mean positions at the stamp, metres.
     """
-    prediction = model.predict(window.positions_m, n_samples=n_samples, seed=seed)
+    prediction = model.predict(
+        window.positions_m, n_samples=n_samples, seed=seed, planned_m=planned_m
+    )
     last_m = window.positions_m[:, -1]
     prediction = within_speed(prediction, last_m, max_speed_m_s)
     # A model without uncertainty (zero covariances) stays without.

@@ -16,6 +16,7 @@ from social_implicit_ros.prediction.localisation.frames import HistoryFrame, Tra
 from social_implicit_ros.prediction.localisation.robot_gate import RobotGate
 from social_implicit_ros.prediction.pipeline import PredictionPipeline, Tick
 from social_implicit_ros.prediction.resample import Steps
+from social_implicit_ros.prediction.robot_plan import RobotPlan
 from social_implicit_ros.prediction.scoring.online_evaluation import SelfEvaluation
 from social_implicit_ros.prediction.update import REFUSED_STAMPS, Refusal, Update
 from social_implicit_ros.prediction.walls import FloorPlan
@@ -86,6 +87,10 @@ class Predictor:
         self.floor_plan: FloorPlan | None = None
         #: Why the pose of the walls in the histories' frame is unknown at the newest tick.
         self.map_refusal: Refusal | None = None
+        #: Where the robot is going to be, with `robot` only. May change at any time.
+        self.robot_plan: RobotPlan | None = None
+        #: Why people are predicted without the robot's plan at the newest tick.
+        self.plan_refusal: Refusal | None = None
 
     def add_tracks(self, tracks: Tracks, frame_id: str, now_ns: int, *, source: str = "") -> Update:
         """Adds a tracker message.
@@ -163,7 +168,10 @@ class Predictor:
                 self._lookup, self._frame, now_ns, self.track_timeout_s
             )
         self.map_refusal = self._place_walls(now_ns)
+        self.plan_refusal = self._place_plan(now_ns)
         tick = self.last_tick = self._pipeline.tick(now_ns)
+        if self._pipeline.plan_problem:
+            self.plan_refusal = Refusal("plan", self._pipeline.plan_problem)
         published = self._identities.published_ids
         if published:
             ids = tuple(published.get(agent_id, agent_id) for agent_id in tick.window.ids)
@@ -190,6 +198,11 @@ class Predictor:
     def placed_walls(self) -> FloorPlan | None:
         """The walls of the newest tick, in the frame of the histories."""
         return self._pipeline.floor_plan
+
+    @property
+    def placed_plan(self) -> RobotPlan | None:
+        """The robot's plan at the newest tick, in the frame of the histories."""
+        return self._pipeline.robot_plan
 
     @property
     def _max_pose_age_s(self) -> float:
@@ -389,6 +402,20 @@ class Predictor:
         self._pipeline.floor_plan = plan if pose is None else plan.moved(pose)
         return None
 
+    def _place_plan(self, now_ns: int) -> Refusal | None:
+        """Transforms the robot's plan into the frame of the histories; returns why that fails."""
+        plan, self._pipeline.robot_plan = self.robot_plan, None
+        if plan is None:
+            return None
+        try:
+            pose = self._frame.pose_of(
+                plan.frame_id or self.published_frame, now_ns, self._max_pose_age_s
+            )
+        except TransformUnavailableError as error:
+            return Refusal("plan", f"people are predicted without the robot's plan: {error}")
+        self._pipeline.robot_plan = plan if pose is None else plan.moved(pose)
+        return None
+
     def _jump_back(self, source: str, update: Update) -> None:
         """Forgets tracks after the stamps of a source jumped back.
 
@@ -415,6 +442,7 @@ class Predictor:
     def _forget(self) -> None:
         self._robot.guard.reset()
         self._queue.clear()
+        self.robot_plan = None
         self._forget_histories()
 
     def _forget_histories(self) -> None:

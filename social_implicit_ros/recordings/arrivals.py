@@ -16,6 +16,7 @@ import numpy as np
 
 from social_implicit_ros.prediction.localisation.frames import TransformQueue
 from social_implicit_ros.prediction.predictor import Predictor
+from social_implicit_ros.prediction.robot_plan import PATH, RobotPlan, plan_from_path
 from social_implicit_ros.prediction.update import Refusal, Update
 from social_implicit_ros.recordings.bag import BagReader, RecordingError, opened_bag
 from social_implicit_ros.recordings.definitions import ensure_definition
@@ -86,7 +87,22 @@ class TransformsArrival:
     is_static: bool
 
 
-Arrival = TracksArrival | RobotArrival | TransformsArrival
+@dataclass(frozen=True, eq=False)
+class PlanArrival:
+    """A message of the robot's plan.
+
+    Attributes:
+        received_ns: receive time on the recording's clock, integer nanoseconds.
+        plan: None if the message has none, or cannot be used.
+        unusable: reason why it cannot be used, or ''.
+    """
+
+    received_ns: int
+    plan: RobotPlan | None
+    unusable: str = ""
+
+
+Arrival = TracksArrival | RobotArrival | TransformsArrival | PlanArrival
 
 
 def arrivals_of(source: TrackSource, *, only_tracks: bool = False) -> Iterator[Arrival]:
@@ -94,11 +110,11 @@ def arrivals_of(source: TrackSource, *, only_tracks: bool = False) -> Iterator[A
 
     Args:
         source: the recording.
-        only_tracks: whether to leave out transforms and odometry.
+        only_tracks: whether to leave out transforms, odometry and plans.
 
     Yields:
         Every message of the tracker; in between the transforms, as any message may be in another
-        frame, and the odometry if the robot's position is requested.
+        frame, and odometry and plan of the robot if its position is requested.
 
     Raises:
         RecordingError: the recording is damaged.
@@ -169,6 +185,8 @@ def _moved_tracks(
         if isinstance(arrival, TransformsArrival):
             with suppress(ValueError):  # the buffer counts them
                 transforms.add(arrival.data, is_static=arrival.is_static)
+        elif isinstance(arrival, PlanArrival):
+            continue
         elif isinstance(arrival, RobotArrival) and arrival.unusable:
             left_out.add_other(unreadable_odometry(arrival))
         elif (tracks := arrival.tracks) is not None:
@@ -249,6 +267,11 @@ def deliver(arrival: Arrival, predictor: Predictor, transforms: TransformBuffer)
         except ValueError as error:
             text = f"transforms cannot be read: {error}"
             return Update(refusals=[Refusal("transforms", text)])
+    elif isinstance(arrival, PlanArrival):
+        predictor.robot_plan = arrival.plan
+        if arrival.unusable:
+            text = f"the robot's plan cannot be used: {arrival.unusable}"
+            return Update(refusals=[Refusal("plan", text)])
     elif isinstance(arrival, RobotArrival) and arrival.unusable:
         return Update(refusals=[unreadable_odometry(arrival)])
     elif arrival.tracks is not None:
@@ -307,7 +330,11 @@ def _bag_arrivals(
         decoders = dict.fromkeys(odometry, partial(_decode_odometry, reader)) | decoders
         ensure_definition(reader, ODOMETRY)
     moving: list[Topic] = []
+    plans: list[Topic] = []
     if not only_tracks:
+        if source.robot is not None:
+            plans = [topic for topic in reader.topics if topic.topic == source.robot.plan]
+            ensure_definition(reader, PATH)
         moving, static = transform_connections(reader)
         for _, recorded_ns, data in reader.messages(static) if static else ():
             yield TransformsArrival(recorded_ns, data, is_static=True)
@@ -316,7 +343,11 @@ def _bag_arrivals(
     if source.is_part:
         first_ns, end_ns = source.start_ns - _HEAD_START_NS, source.end_ns + 1
     n_read, clock = 0, _ReceiveClock(source)
-    for topic, recorded_ns, data in reader.messages([*decoders, *moving], first_ns, end_ns):
+    topics = [*decoders, *moving, *plans]
+    for topic, recorded_ns, data in reader.messages(topics, first_ns, end_ns):
+        if topic in plans:
+            yield _plan_arrival(reader, clock.received_ns(recorded_ns), data)
+            continue
         if topic not in decoders:
             yield TransformsArrival(clock.received_ns(recorded_ns), data, is_static=False)
             continue
@@ -359,10 +390,21 @@ def _decode_odometry(reader: BagReader, data: bytes) -> DecodedMessage:
     return DecodedMessage(robot_from_odometry(message), message.header.frame_id, Counter())
 
 
+def _plan_arrival(reader: BagReader, received_ns: int, data: bytes) -> PlanArrival:
+    try:
+        message = reader.deserialize(data, PATH)
+        return PlanArrival(received_ns, plan_from_path(message, received_ns))
+    except Exception as error:  # noqa: BLE001 (damaged bytes; the node continues, too)
+        return PlanArrival(received_ns, None, _reason(error))
+
+
+def _reason(error: Exception) -> str:
+    return (str(error) or type(error).__name__)[:_LONGEST_REASON]
+
+
 def _decoded(decode: Callable[[bytes], DecodedMessage], data: bytes) -> tuple[DecodedMessage, str]:
     """The decoded message and ''; or an empty message and the reason why it cannot be decoded."""
     try:
         return decode(data), ""
     except Exception as error:  # noqa: BLE001 (damaged bytes; the node continues, too)
-        reason = str(error) or type(error).__name__
-        return DecodedMessage(None, "", Counter()), reason[:_LONGEST_REASON]
+        return DecodedMessage(None, "", Counter()), _reason(error)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from social_implicit_ros.prediction.robot_plan import PATH
 from social_implicit_ros.prediction.scoring.online_evaluation import MAX_GAP_S
 from social_implicit_ros.recordings.bag import BagReader, RecordingError, is_bag, opened_bag
 from social_implicit_ros.recordings.definitions import definitions_of, ensure_definition
@@ -48,10 +49,14 @@ _Decode = Callable[[bytes], DecodedMessage]
 
 @dataclass(frozen=True)
 class RobotSource:
-    """The robot's position: a topic of nav_msgs/Odometry, or a frame of the transforms."""
+    """The robot's position: a topic of nav_msgs/Odometry, or a frame of the transforms.
+
+    `plan` is the topic of its plan, empty for none.
+    """
 
     topic: str = ""
     frame_id: str = ""
+    plan: str = ""
 
 
 @dataclass(frozen=True)
@@ -340,8 +345,9 @@ def _robot(
     """The source of the robot's position, and notes about it."""
     if robot == "none":
         return None, []
+    plan = _plan_topic(reader)
     if robot == "tf":
-        return RobotSource(frame_id=robot_frame), []
+        return RobotSource(frame_id=robot_frame, plan=plan), []
     topics = sorted({c.topic for c in reader.topics if c.msgtype == ODOMETRY})
     if odometry is not None and odometry not in topics:
         raise RecordingError(
@@ -355,4 +361,10 @@ def _robot(
             "predicted without the robot; name its topic with --odometry"
         ]
     ensure_definition(reader, ODOMETRY)
-    return RobotSource(topic=odometry or topics[0]), []
+    return RobotSource(topic=odometry or topics[0], plan=plan), []
+
+
+def _plan_topic(reader: BagReader) -> str:
+    """The topic of the robot's plan: by name, as bags have several of that type; '' for none."""
+    topics = (topic for topic in reader.topics if topic.msgtype == PATH)
+    return min((t.topic for t in topics if t.topic.split("/")[-1] == "plan"), default="")

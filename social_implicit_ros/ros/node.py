@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from nav_msgs.msg import OccupancyGrid, Odometry
+from nav_msgs.msg import OccupancyGrid, Odometry, Path
 from rclpy.clock import JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
@@ -18,6 +18,7 @@ from std_srvs.srv import Trigger
 
 from social_implicit_ros.prediction.health.snapshot import NodeState, Surroundings
 from social_implicit_ros.prediction.health.tracker_log import TrackerLog
+from social_implicit_ros.prediction.robot_plan import plan_from_path
 from social_implicit_ros.prediction.update import Update
 from social_implicit_ros.prediction.walls import floor_plan_from_grid
 from social_implicit_ros.ros import bond, qos
@@ -119,6 +120,7 @@ class PredictorNode(ParameterNode):
                     on_tracks=self._on_tracks,
                     on_odometry=self._on_odometry,
                     on_map=self._on_map,
+                    on_plan=self._on_plan,
                 )
             except Exception as error:  # noqa: BLE001 (libraries raise errors of many kinds)
                 reason = self.reporter.reason_of(error)
@@ -265,6 +267,13 @@ class PredictorNode(ParameterNode):
         # The distances from the walls of a large map take longer than a tick.
         self._maps.begin(load)
 
+    def _on_plan(self, message: Path) -> None:
+        session = self._active_session()
+        if session is not None:
+            session.predictor.robot_plan = None
+            with self.reporter.contained("plan", "the robot's plan cannot be used"):
+                session.predictor.robot_plan = plan_from_path(message, self._now_ns())
+
     def _on_transform_timer(self) -> None:
         session = self._active_session()
         if session is not None:
@@ -317,7 +326,11 @@ class PredictorNode(ParameterNode):
             return
         for text in corrections:
             self.reporter.warn("correction", text)
-        for refusal in (predictor.robot_refusal, predictor.map_refusal):
+        for refusal in (
+            predictor.robot_refusal,
+            predictor.map_refusal,
+            predictor.plan_refusal,
+        ):
             if refusal is not None:
                 self.reporter.refuse(refusal.kind, refusal.text)
         if session.config.predictor.robot != "none" and forecast.robot_m is None:

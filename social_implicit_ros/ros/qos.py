@@ -20,6 +20,11 @@ def odometry() -> QoSProfile:
     return _keep_last(1, ReliabilityPolicy.BEST_EFFORT)
 
 
+def plan() -> QoSProfile:
+    """Best effort as `tracks`; depth 1, as only the newest plan is used."""
+    return _keep_last(1, ReliabilityPolicy.BEST_EFFORT)
+
+
 def tracks() -> QoSProfile:
     """Best effort, which matches reliable and best-effort publishers.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
-from nav_msgs.msg import OccupancyGrid, Odometry
+from nav_msgs.msg import OccupancyGrid, Odometry, Path
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.publisher import Publisher
 from rclpy.subscription import Subscription
@@ -90,6 +90,7 @@ class Session:
 
 ODOMETRY_TOPIC = "~/odometry"
 MAP_TOPIC = "~/map"
+PLAN_TOPIC = "~/plan"
 
 
 def open_session(
@@ -100,6 +101,7 @@ def open_session(
     on_tracks: Callable[[Tracker, Any], None],
     on_odometry: Callable[[Odometry], None],
     on_map: Callable[[OccupancyGrid], None],
+    on_plan: Callable[[Path], None],
 ) -> Session:
     """Loads trackers, model and outputs, and creates the endpoints; removes all if one fails.
 
@@ -132,7 +134,7 @@ def open_session(
     )
     with ExitStack() as undo:
         undo.callback(close_session, node, session)
-        _create_endpoints(node, session, on_tracks, on_odometry, on_map)
+        _create_endpoints(node, session, on_tracks, on_odometry, on_map, on_plan)
         undo.pop_all()
     return session
 
@@ -209,6 +211,7 @@ def _create_endpoints(
     on_tracks: Callable[[Tracker, Any], None],
     on_odometry: Callable[[Odometry], None],
     on_map: Callable[[OccupancyGrid], None],
+    on_plan: Callable[[Path], None],
 ) -> None:
     """Adds the publishers and subscriptions that the parameters select to the session."""
     for name, output in session.outputs.items():
@@ -241,4 +244,8 @@ def _create_endpoints(
     if session.config.predictor.robot == "odometry":
         session.subscriptions.append(
             node.create_subscription(Odometry, ODOMETRY_TOPIC, on_odometry, qos.odometry())
+        )
+    if session.config.predictor.robot != "none":
+        session.subscriptions.append(
+            node.create_subscription(Path, PLAN_TOPIC, on_plan, qos.plan())
         )

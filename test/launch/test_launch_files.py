@@ -152,6 +152,7 @@ def test_given_arguments_reach_the_node() -> None:
 def test_every_parameter_of_the_node_is_an_argument() -> None:
     launched = launched_predictor(
         odometry="/odom",
+        plan="/plan",
         namespaced_tf="true",
         tick_rate_hz="5",
         outputs="markers, people",
@@ -159,6 +160,7 @@ def test_every_parameter_of_the_node_is_an_argument() -> None:
     )
     assert launched["remappings"] == {
         "~/odometry": "/odom",
+        "~/plan": "/plan",
         "/tf": "tf",
         "/tf_static": "tf_static",
     }

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from social_implicit_ros.prediction.pipeline import Tick
+from social_implicit_ros.prediction.robot_plan import PATH
 from social_implicit_ros.prediction.state_uncertainty import unestimated
 from social_implicit_ros.prediction.walls import OCCUPANCY_GRID
 from social_implicit_ros.settings import NodeConfig
@@ -24,7 +25,7 @@ FROZEN_S = 3.0
 #: Share of skipped entries above which the status is WARN.
 MAX_SKIPPED = 0.5
 #: Type -> name of the topic below the node and of its launch argument; all others are tracks.
-_SUBSCRIBED = {ODOMETRY: "odometry", OCCUPANCY_GRID: "map"}
+_SUBSCRIBED = {ODOMETRY: "odometry", OCCUPANCY_GRID: "map", PATH: "plan"}
 #: Number of characters after which a value of a message is truncated in a text.
 _MAX_EXAMPLE = 40
 

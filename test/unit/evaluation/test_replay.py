@@ -24,10 +24,12 @@ from support.bags import (
 from social_implicit_ros.evaluation.errors import ScoredTick
 from social_implicit_ros.evaluation.replay import BagReplay
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
+from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.prediction.forecast import forecast_from_tick
 from social_implicit_ros.prediction.pipeline import PipelineConfig, PredictionPipeline
 from social_implicit_ros.prediction.replay_settings import load_settings
 from social_implicit_ros.prediction.resample import Steps
+from social_implicit_ros.prediction.robot_plan import PATH
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.bag_writer import zero_message
 from social_implicit_ros.recordings.track_source import open_source
@@ -292,6 +294,41 @@ class TestRobot:
             window = scored["plain"].tick.window
             rows = [expected.ids.index(agent) for agent in window.ids]
             np.testing.assert_allclose(window.positions_m, expected.positions_m[rows], atol=1e-9)
+
+    def plans(self, frame_id: str = "map") -> list[Recorded]:
+        """It drives to 10 m, and says so every second."""
+        messages = []
+        for stamp_ns in self.stamps_ns()[::20]:
+            message = zero_message(STORE, PATH)
+            message.header = header(stamp_ns, frame_id)
+            for x_m in (0.0, 10.0):
+                pose = zero_message(STORE, "geometry_msgs/msg/PoseStamped")
+                pose.pose.position.x = x_m
+                message.poses.append(pose)
+            messages.append(Recorded("/plan", PATH, message, stamp_ns))
+        return messages
+
+    def test_the_plan_of_the_bag_is_its_future(self, tmp_path):
+        settings = replace(load_settings(), tick_rate_hz=10.0, robot="odometry")
+        bag = self.bag(tmp_path, *self.odometry(), *self.plans())
+        source = open_source(bag, robot="odometry")
+        replay = BagReplay(source, {"default": load_model("default")}, settings)
+
+        ticks = [scored["default"].tick for scored in replay.ticks()]
+
+        assert replay.counts.others == {}
+        for tick in ticks[10:]:
+            robot = tick.window.ids.index(ROBOT_ID)
+            expected_m = tick.present_m[robot] + 0.5 * 0.4 * np.arange(1, 13)[:, None] * [1.0, 0.0]
+            np.testing.assert_allclose(tick.prediction.mean[robot], expected_m, atol=0.02)
+
+    def test_a_plan_without_a_transform_is_not_used_and_counted(self, tmp_path):
+        settings = replace(load_settings(), tick_rate_hz=10.0, robot="odometry")
+        bag = self.bag(tmp_path, *self.odometry(), *self.plans("elsewhere"))
+        replay = BagReplay(open_source(bag, robot="odometry"), MODELS, settings)
+
+        assert len(list(replay.ticks())) > 60
+        assert "without the robot's plan" in replay.counts.others["plan"][1]
 
     def test_the_robot_is_left_out_unless_it_is_requested(self, tmp_path):
         _, ticks = replay(self.bag(tmp_path, *self.odometry()))

@@ -138,6 +138,52 @@ def test_paths_do_not_jump_when_somebody_turns_or_slows_down() -> None:
         assert np.abs(sweep).max() > 0.1
 
 
+def turning_plan(last_m: FloatArray) -> FloatArray:
+    """(12, 2) a robot drives along y for 6 steps of 0.4 m, then along -x."""
+    along = np.minimum(STEPS, 6.0) * [0.0, 0.4]
+    return last_m + along + np.maximum(STEPS - 6.0, 0.0) * [-0.4, 0.0]
+
+
+def with_plan(start_m: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """(2, 12, 2) a person along x and a robot with a plan, (2, 2) positions, (2,) who has one."""
+    last_m = np.array([start_m, [4.0, -2.5]])
+    mean = straight(last_m, np.array([[0.3, 0.0], [0.0, 0.0]]))
+    mean[1] = turning_plan(last_m[1])
+    return mean, last_m, np.array([False, True])
+
+
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+def test_a_person_makes_way_for_a_plan_and_the_plan_stays(order: list[int]) -> None:
+    """The plan turns towards the person after a while, which its chord does not show."""
+    mean, last_m, fixed = with_plan(np.array([0.0, 0.0]))
+    samples = mean[None] + np.array([0.0, 0.05, -0.05])[:, None, None, None] * [0.0, 1.0]
+    samples[:, 1] = mean[1]
+    before_m = passing_distances(mean, PAIR)[0]
+    mean, samples, last_m, fixed = mean[order], samples[:, order], last_m[order], fixed[order]
+    moved, moved_samples = COUPLING.made_way(mean, samples, last_m, fixed)
+    moved_samples = COUPLING.kept_apart(moved_samples, last_m, fixed)
+    assert before_m < 0.15
+    assert passing_distances(moved, PAIR)[0] > before_m + 0.2
+    assert min(passing_distances(one, PAIR)[0] for one in moved_samples) > before_m + 0.15
+    np.testing.assert_array_equal(moved[fixed], mean[fixed])
+    np.testing.assert_array_equal(moved_samples[:, fixed], samples[:, fixed])
+
+
+def test_nobody_makes_way_for_a_plan_that_comes_from_behind_or_has_passed() -> None:
+    mean, last_m, fixed = with_plan(np.array([9.0, 0.0]))
+    np.testing.assert_array_equal(COUPLING.made_way(mean, mean[None], last_m, fixed)[0], mean)
+    mean[1] = straight(last_m[1:], np.array([[0.5, 0.0]]))[0]
+    last_m[0] = 4.5, -2.5
+    mean[0] = straight(last_m[:1], np.array([[0.3, 0.0]]))[0]
+    np.testing.assert_array_equal(COUPLING.made_way(mean, mean[None], last_m, fixed)[0], mean)
+
+
+def test_a_standing_person_is_not_pushed_by_a_plan() -> None:
+    mean, last_m, fixed = with_plan(np.array([2.0, 0.1]))
+    mean[0] = last_m[0]
+    np.testing.assert_allclose(COUPLING.made_way(mean, mean[None], last_m, fixed)[0], mean)
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

@@ -1,0 +1,138 @@
+"""The robot's plan: where it is going to be, as people who meet it may see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from social_implicit_ros.tracks.entries import are_valid
+from social_implicit_ros.tracks.frames.transforms import RigidTransform
+from social_implicit_ros.tracks.stamps import NS_PER_S, stamp_ns_of
+from social_implicit_ros.types import FloatArray, IntArray, plain_frame, require_shape
+
+PATH = "nav_msgs/msg/Path"
+#: Age from which on a plan is not used, seconds: planners repeat or replace theirs every second.
+_MAX_AGE_S = 5.0
+#: Age from which on it is also not missed: a planner at its goal does not say so.
+_FORGOTTEN_S = 60.0
+#: Distance of the robot from its plan from which on it follows another, metres.
+_MAX_DISTANCE_M = 1.0
+#: A slower robot misses no plan, m/s.
+_DRIVING_M_S = 0.1
+
+
+class PlanNotUsedError(ValueError):
+    """People are predicted as without the plan; the message says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class RobotPlan:
+    """The robot's path, as in `nav_msgs/Path`.
+
+    Attributes:
+        stamp_ns: of the message, integer nanoseconds; 0 if it has none.
+        received_ns: when it was received. Planners that repeat a plan keep its stamp; clocks of
+            recordings and stamps differ.
+        frame_id: frame of the positions.
+        positions_m: (N, 2) positions in metres, in the order in which the robot passes them.
+        stamps_ns: (N,) when it does, integer nanoseconds, increasing; None if this is not said:
+            then it keeps its present speed, and stops at the end.
+    """
+
+    stamp_ns: int
+    received_ns: int
+    frame_id: str
+    positions_m: FloatArray
+    stamps_ns: IntArray | None = None
+
+    def __post_init__(self) -> None:
+        require_shape("RobotPlan", "positions_m", self.positions_m, ("N", 2))
+        if not len(self.positions_m) or not are_valid(self.positions_m).all():
+            raise ValueError("it has positions that are not finite or out of range, or none")
+        if self.stamps_ns is not None:
+            require_shape("RobotPlan", "stamps_ns", self.stamps_ns, (len(self.positions_m),))
+            if (np.diff(self.stamps_ns) <= 0).any():
+                raise ValueError("its stamps do not increase")
+
+    def moved(self, pose: RigidTransform) -> RobotPlan:
+        """The plan in another level frame, given the pose of its own frame there."""
+        moved_m = self.positions_m @ pose.rotation[:2, :2].T + pose.translation_m[:2]
+        return replace(self, positions_m=moved_m)
+
+    def ahead(
+        self, at_m: FloatArray, speed_m_s: float, now_ns: int, times_s: FloatArray
+    ) -> FloatArray | None:
+        """Where the robot is going to be.
+
+        Args:
+            at_m: (2,) the robot's position now, metres.
+            speed_m_s: its speed now.
+            now_ns: integer nanoseconds.
+            times_s: (T,) seconds from now.
+
+        Returns:
+            (T, 2) positions in metres; None for an old plan of a robot that stands.
+
+        Raises:
+            PlanNotUsedError: the robot drives elsewhere, or its plan is old.
+        """
+        age_s = min(abs(now_ns - each) for each in (self.stamp_ns, self.received_ns)) / NS_PER_S
+        if age_s > _MAX_AGE_S:
+            if speed_m_s < _DRIVING_M_S or age_s > _FORGOTTEN_S:
+                return None
+            raise PlanNotUsedError(
+                f"the robot drives without its plan, which is {age_s:.0f} s old: publish it at "
+                f"least every {_MAX_AGE_S:g} s"
+            )
+        if self.stamps_ns is not None:
+            known_s = (self.stamps_ns - now_ns) / NS_PER_S
+            start, along = 0.0, times_s
+        else:
+            known_s, start = self._travelled(at_m)
+            along = start + speed_m_s * times_s
+        ahead_m = self._at(known_s, np.concatenate([[start], along]))
+        distance_m = float(np.hypot(*(ahead_m[0] - at_m)))
+        if distance_m > _MAX_DISTANCE_M:
+            raise PlanNotUsedError(
+                f"the robot is {distance_m:.1f} m away from its plan: check the frame of the path "
+                "and its stamps, and that it is this robot's"
+            )
+        return ahead_m[1:]
+
+    def _travelled(self, at_m: FloatArray) -> tuple[FloatArray, float]:
+        """(N,) distances along the path, and that of its point nearest to a position, metres."""
+        moves = np.diff(self.positions_m, axis=0)
+        lengths = np.hypot(*moves.T)
+        travelled = np.concatenate([[0.0], np.cumsum(lengths)])
+        if not len(moves):
+            return travelled, 0.0
+        away = at_m - self.positions_m[:-1]
+        share = np.clip((away * moves).sum(axis=1) / np.maximum(lengths**2, 1e-12), 0.0, 1.0)
+        distance = np.hypot(*(away - share[:, None] * moves).T)
+        nearest = int(distance.argmin())
+        return travelled, float(travelled[nearest] + share[nearest] * lengths[nearest])
+
+    def _at(self, known: FloatArray, wanted: FloatArray) -> FloatArray:
+        return np.stack([np.interp(wanted, known, axis) for axis in self.positions_m.T], axis=-1)
+
+
+def plan_from_path(message: Any, received_ns: int) -> RobotPlan | None:
+    """The plan in a `nav_msgs/Path` of ROS or of rosbags; None if it is empty.
+
+    Raises:
+        ValueError: a position is not finite.
+    """
+    if not message.poses:
+        return None
+    positions = [each.pose.position for each in message.poses]
+    stamps_ns = np.array([stamp_ns_of(each.header.stamp) for each in message.poses])
+    return RobotPlan(
+        stamp_ns_of(message.header.stamp),
+        received_ns,
+        plain_frame(message.header.frame_id),
+        np.array([(p.x, p.y) for p in positions], dtype=np.float64),
+        # Most planners stamp all poses alike.
+        stamps_ns if len(stamps_ns) > 1 and (np.diff(stamps_ns) > 0).all() else None,
+    )
