@@ -23,6 +23,7 @@ from social_implicit_ros.evaluation.navigation.study import (
     CONFIDENCES,
     HORIZONS_S,
     PERSON_RADIUS_M,
+    PLANNED,
     REACTIVE,
     TIMES,
     Study,
@@ -72,7 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _evaluate(options: argparse.Namespace, console: Console) -> None:
     paths = find_bags(options.recordings)
-    request, trial = _request(options, paths), _trial(options)
+    request = _request(options, paths)
+    trial = replace(_trial(options), shows_plan=request.settings.robot != "none")
     opt.make_folder(options.out)
     with progress_bar(console) as progress:
         crowds = [_crowd(path, request, options, progress) for path in paths]
@@ -122,6 +124,8 @@ def _print(results: Mapping[str, Any], console: Console, trial: Trial, model: st
                 f"{trial.attentive:.0%} of it to the robot"
             )
             console.print(_chosen(title, predictors, REACTIVE))
+        if trial.attentive is not None and trial.shows_plan:
+            console.print(_planned(planner, predictors))
         if len(results["recordings"]) > 1:
             console.print(_by_recording(planner, predictors, results["recordings"]))
         regions = f"{model}, regions"
@@ -150,6 +154,28 @@ def _chosen(title: str, predictors: Mapping[str, Any], kind: str) -> Table:
             against = compared["collision_against_constant_velocity"]
             setting = row["chosen"].partition(", ")[2]
             table.add_row(name, setting, *_cells(metrics), _cell(against, 100.0, "{:+.1f}"))
+    return table
+
+
+def _planned(planner: str, predictors: Mapping[str, Any]) -> Table:
+    """The crowd that reacts, with the robot's plan and minus without."""
+    table = Table(
+        title=f"{planner} planner: the crowd that reacts, where predictions know the robot's plan; "
+        "below, the difference to its position alone, with 95 % intervals"
+    )
+    table.add_column("predictor", overflow="fold", min_width=15)
+    columns = {key: _COLUMNS[key] for key in ("collision", "time", "frozen")}
+    for heading, _, _ in columns.values():
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, row in predictors.items():
+        if row[PLANNED] is not None:
+            for label, values in ((name, row[PLANNED]["with"]), ("", row[PLANNED]["difference"])):
+                sign = "" if label else "+"
+                cells = (
+                    _cell(values[key], factor, form.replace(":", f":{sign}"))
+                    for key, (_, factor, form) in columns.items()
+                )
+                table.add_row(label, *cells)
     return table
 
 

@@ -171,10 +171,10 @@ class World(Protocol):
         `robots_m` are the (A, 2) positions of the robots, metres.
         """
 
-    def advance(self, active: IntArray, step: int, path_m: FloatArray) -> FloatArray:
-        """Moves the people while active robots drive `path_m`, (A, 1 + stride, 2) metres.
+    def advance(self, active: IntArray, step: int, planned_m: FloatArray) -> FloatArray:
+        """Moves the people while active robots drive the first period of `planned_m`.
 
-        Returns (A,) least distance of centres, metres.
+        `planned_m` is (A, 1 + T, 2) metres. Returns (A,) least distance of centres, metres.
         """
 
 
@@ -199,9 +199,10 @@ def drive(world: World, robot: Robot) -> Drives:
             break
         now, goal_m = states[active, step], episodes.goal_m[active]
         obstacles, rows = world.perceive(active, step, now[:, :2])
-        planned = plan(robot, now.T, goal_m, obstacles, rows)[:stride]
+        planned = plan(robot, now.T, goal_m, obstacles, rows)
         path = np.concatenate([now[:, None], np.moveaxis(planned, 2, 0)], axis=1)
         gaps_m[active, step] = world.advance(active, step, path[..., :2]) - world.contact_m
+        path = path[:, : 1 + stride]
         states[active, step + 1 :] = path[:, -1, None]
         away_m = np.linalg.norm(path[:, -1, :2] - goal_m, axis=1)
         is_arrived[active] = away_m < GOAL_M
@@ -238,18 +239,20 @@ class RecordedCrowd:
         ticks = self.episodes.ticks[active] + step
         return self._obstacles, nearest_rows(self._belief, ticks, robots_m)
 
-    def advance(self, active: IntArray, step: int, path_m: FloatArray) -> FloatArray:
+    def advance(self, active: IntArray, step: int, planned_m: FloatArray) -> FloatArray:
         """(A,) least distance of centres from the recorded people."""
         ticks = self.episodes.ticks[active] + step
         when = ticks[:, None] * SUBSTEPS + np.arange(1, SUBSTEPS + 1)
         people_m = self._crowd.present_m[np.minimum(when, len(self._crowd.present_m) - 1)]
-        return least_m(people_m, robot_path(path_m)).min(axis=1)
+        return least_m(people_m, robot_path(planned_m, self.period_s)).min(axis=1)
 
 
-def robot_path(path_m: FloatArray) -> FloatArray:
-    """(E, SUBSTEPS, 2) positions of robots that drive (E, 1 + stride, 2) `path_m`, metres."""
-    at = np.linspace(0.0, path_m.shape[1] - 1.0, SUBSTEPS + 1)[1:]
-    low = np.minimum(at.astype(int), path_m.shape[1] - 2)
+def robot_path(planned_m: FloatArray, period_s: float) -> FloatArray:
+    """(E, SUBSTEPS, 2) positions in a period of robots with (E, 1 + T, 2) plans, metres."""
+    stride = round(period_s / DT_S)
+    path_m = planned_m[:, : 1 + stride]
+    at = np.linspace(0.0, stride, SUBSTEPS + 1)[1:]
+    low = np.minimum(at.astype(int), stride - 1)
     return path_m[:, low] + (at - low)[:, None] * (path_m[:, low + 1] - path_m[:, low])
 
 

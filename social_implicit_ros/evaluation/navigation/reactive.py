@@ -18,6 +18,8 @@ from social_implicit_ros.evaluation.navigation.drive import (
     robot_path,
 )
 from social_implicit_ros.evaluation.navigation.planners import Obstacles, Setting, obstacles_of
+from social_implicit_ros.evaluation.navigation.robot import DT_S
+from social_implicit_ros.prediction.robot_plan import RobotPlan
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import ROBOT_ID, BoolArray, FloatArray, IntArray, Tracks
 
@@ -47,6 +49,7 @@ class ReactiveCrowd:
         *,
         attentive: float = 1.0,
         seed: int = 0,
+        shows_plan: bool = False,
     ) -> None:
         """Places the people as they were recorded at the starts.
 
@@ -58,7 +61,9 @@ class ReactiveCrowd:
             radii_m: radii of the robot and of a person, metres.
             attentive: share of the people who avoid the robot; all avoid each other.
             seed: seed of the choice of attentive people.
+            shows_plan: whether the predictor knows the robot's last plan, besides its position.
         """
+        self._shows_plan = shows_plan
         self.episodes, self._setting = episodes, setting
         self.contact_m, self.period_s = sum(radii_m), scene.period_ns / NS_PER_S
         self._scene, self._radii_m = scene, radii_m
@@ -90,15 +95,15 @@ class ReactiveCrowd:
         rows = nearest_rows(belief, np.arange(len(active)), robots_m)
         return obstacles_of(belief, self._setting, self.contact_m), rows
 
-    def advance(self, active: IntArray, step: int, path_m: FloatArray) -> FloatArray:
-        """Moves the people while active robots drive `path_m`, (E, S, 2) metres.
-
-        Returns (E,) least distance of centres, metres.
-        """
-        robots_m = robot_path(path_m)
+    def advance(self, active: IntArray, step: int, planned_m: FloatArray) -> FloatArray:
+        """Moves the people, see `drive.World`; returns (E,) least distance of centres, metres."""
+        if self._shows_plan:
+            for row, of_robot in zip(active.tolist(), planned_m, strict=True):
+                self._show(row, step, of_robot)
+        robots_m = robot_path(planned_m, self.period_s)
         now = self._now + step * SUBSTEPS
         seconds = self.period_s / SUBSTEPS
-        before_m = path_m[:, 0]
+        before_m = planned_m[:, 0]
         # People who are absent during the whole step are left out of the pairs.
         recorded = self._recorded_m[active, :, now : now + SUBSTEPS + 1]
         is_there = np.isfinite(recorded[..., 0]).any(axis=2)
@@ -165,6 +170,13 @@ class ReactiveCrowd:
             predictor.add_tracks(tracks, frame_id, stamp_ns)
         if predictor.config.robot != "none":
             predictor.add_robot(Tracks(stamp_ns, (ROBOT_ID,), robot_m[None]), frame_id, stamp_ns)
+
+    def _show(self, row: int, step: int, planned_m: FloatArray) -> None:
+        """The robot's plan, to the predictor of an episode."""
+        stamp_ns = self._stamp_ns(row, step)
+        stamps_ns = stamp_ns + np.arange(len(planned_m)) * round(DT_S * NS_PER_S)
+        plan = RobotPlan(stamp_ns, stamp_ns, self._scene.frame_id, planned_m, stamps_ns)
+        self._trackers[row].robot_plan = plan
 
     def _stamp_ns(self, row: int, step: int) -> int:
         return int(self._starts_ns[row] + step * self._scene.period_ns)

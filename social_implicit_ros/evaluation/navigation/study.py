@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from social_implicit_ros.evaluation.navigation.crowd import ORACLE, VELOCITY, Belief, Crowd
+from social_implicit_ros.evaluation.navigation.crowd import KALMAN, ORACLE, VELOCITY, Belief, Crowd
 from social_implicit_ros.evaluation.navigation.drive import (
     Episodes,
     RecordedCrowd,
@@ -27,6 +27,8 @@ from social_implicit_ros.types import FloatArray, IntArray
 PARTS = {"tuning": (0.0, 0.5), "test": (0.5, 1.0)}
 #: The episodes of the test part among people who react to the robot.
 REACTIVE = "reactive"
+#: The same with predictors that know the robot's plan.
+PLANNED = "planned"
 #: Radius of a person, metres.
 PERSON_RADIUS_M = 0.25
 CONFIDENCES = (0.5, 0.8, 0.95)
@@ -60,6 +62,7 @@ class Trial:
         brakes: see `Setting`.
         attentive: share of the people who avoid the robot in a crowd that reacts; None for
             recorded people only.
+        shows_plan: in that crowd, also with predictors that know the robot's plan.
     """
 
     robot: Robot
@@ -71,6 +74,7 @@ class Trial:
     horizons_s: tuple[float, ...] = HORIZONS_S
     brakes: bool = False
     attentive: float | None = None
+    shows_plan: bool = False
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.person_radius_m <= 100.0:
@@ -175,7 +179,7 @@ class Study:
             part: [draw_episodes(crowd, *sizes, part=shares) for crowd in crowds]
             for part, shares in PARTS.items()
         }
-        self.episodes[REACTIVE] = self.episodes["test"]
+        self.episodes[REACTIVE] = self.episodes[PLANNED] = self.episodes["test"]
         self._blocks = {part: _blocks(crowds, drawn) for part, drawn in self.episodes.items()}
         self._driven: dict[tuple[str, str, Setting], Metrics] = {}
 
@@ -239,6 +243,7 @@ class Study:
             "test": self._summary("test", name, setting),
             **self._against("test", name, setting, reference),
             REACTIVE: self._reactive(name, setting, reference),
+            PLANNED: self._planned(name, setting),
             "recordings": [
                 dict(zip(of_recordings, row, strict=True))
                 for row in zip(*of_recordings.values(), strict=True)
@@ -266,6 +271,23 @@ class Study:
         metrics = self._summary(REACTIVE, name, setting)
         return metrics | self._against(REACTIVE, name, setting, reference)
 
+    def _planned(self, name: str, setting: Setting) -> dict[str, dict[str, list[float]]] | None:
+        """Metrics with the robot's plan, and minus those without; None for other than models."""
+        scene = self.crowds[0].scene
+        is_model = name != ORACLE and scene and scene.predictors[name][0] not in (VELOCITY, KALMAN)
+        if self.trial.attentive is None or not self.trial.shows_plan or not is_model:
+            return None
+        planned, seen = (self._metrics(part, name, setting) for part in (PLANNED, REACTIVE))
+        blocks = self._blocks[PLANNED]
+        return {
+            "with": self._summary(PLANNED, name, setting),
+            "difference": {
+                metric: interval(values - seen[metric], blocks)
+                for metric, values in planned.items()
+                if np.isfinite(values).all() and np.isfinite(seen[metric]).all()
+            },
+        }
+
     def _summary(self, part: str, name: str, setting: Setting) -> dict[str, list[float]]:
         """Mean of each metric, and both ends of its 95 % interval."""
         metrics = self._metrics(part, name, setting)
@@ -285,7 +307,7 @@ def _driven(
 ) -> Metrics:
     robot = trial.robot
     world: World
-    if part != REACTIVE:
+    if part not in (REACTIVE, PLANNED):
         world = RecordedCrowd(crowd, crowd.beliefs[name], episodes, setting, trial.contact_m)
     else:
         assert crowd.scene is not None and trial.attentive is not None
@@ -298,6 +320,7 @@ def _driven(
             radii_m,
             attentive=trial.attentive,
             seed=trial.seed,
+            shows_plan=part == PLANNED,
         )
     return episode_metrics(drive(world, robot), episodes, robot, crowd.period_s)
 

@@ -79,6 +79,20 @@ def test_the_crowd_that_reacts_is_driven_beside_the_replay(evaluated):
     assert reacting["time"][0] >= 0.8 and len(reacting["frozen"]) == 3
 
 
+@pytest.mark.slow
+def test_with_a_robot_its_plan_is_shown_to_models_and_compared(evaluated):
+    predictors = json.loads((evaluated / "results.json").read_text())["planners"]["chance"]
+
+    assert predictors["oracle"]["planned"] is predictors["constant velocity"]["planned"] is None
+    regions = predictors["default, regions"]
+    for metric in ("collision", "time", "frozen"):
+        planned = regions["planned"]["with"][metric][0]
+        difference = regions["planned"]["difference"][metric]
+        assert difference[1] <= difference[0] <= difference[2]
+        assert planned - regions["reactive"][metric][0] == pytest.approx(difference[0])
+    assert "know the robot's plan" in " ".join((evaluated / "printed.txt").read_text().split())
+
+
 def test_faults_and_a_crowd_that_reacts_exclude_each_other(tmp_path, capsys):
     options = ["--out", str(tmp_path), "--reactive", "--tracker-faults", "noise=0.05"]
     with pytest.raises(SystemExit):

@@ -1,5 +1,7 @@
 """A crowd that reacts to the robot."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -92,6 +94,35 @@ def test_a_robot_drives_although_nobody_is_predicted(scene):
     drives = drive(world, Robot())
 
     assert drives.is_arrived.all() and np.isinf(drives.gap_m).all()
+
+
+@pytest.mark.parametrize("shows_plan", [False, True])
+def test_a_predictor_knows_the_last_plan(scene, shows_plan):
+    predictors = []
+
+    def new_predictor(model):
+        predictors.append(scene.new_predictor(model))
+        return predictors[-1]
+
+    episodes = Episodes(np.array([10]), np.array([[0.0, 5.0]]), np.array([[6.0, 5.0]]), 40)
+    world = ReactiveCrowd(
+        replace(scene, new_predictor=new_predictor),
+        VELOCITY,
+        episodes,
+        Setting(CHANCE, 4.8),
+        RADII_M,
+        shows_plan=shows_plan,
+    )
+    planned_m = np.stack([0.2 * np.arange(25), np.full(25, 5.0)], axis=1)
+    world.advance(np.array([0]), 3, planned_m[None])
+
+    (predictor,) = predictors
+    if not shows_plan:
+        assert predictor.robot_plan is None
+        return
+    now_ns = 14 * PERIOD_NS  # the next tick
+    ahead_m = predictor.robot_plan.ahead(planned_m[2], 0.0, now_ns, np.array([0.4, 2.0]))
+    assert ahead_m == pytest.approx(planned_m[[4, 12]])
 
 
 def test_the_seed_selects_the_attentive_people(scene):
