@@ -16,6 +16,8 @@ from social_implicit_ros.evaluation.faulty_tracker.reference import Reference
 from social_implicit_ros.evaluation.faulty_tracker.simulated_tracker import NOBODY
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.prediction.forecast import forecast_from_tick
+from social_implicit_ros.prediction.health.rules import findings_of_positions
+from social_implicit_ros.prediction.health.tracker_log import TrackerLog, overlapping_rows
 from social_implicit_ros.prediction.pipeline import PredictionPipeline
 from social_implicit_ros.prediction.predictor import Predictor, steps_of
 from social_implicit_ros.prediction.resample import Steps
@@ -43,6 +45,8 @@ _IDENTITY = RigidTransform(np.eye(3), np.zeros(3))
 _READ_SHARE = 0.25
 #: If more than this share of the people is off the map or inside its walls, the map is suspect.
 _MISFIT_SHARE = 0.5
+#: Minimum time for which positions have a problem that is noted, seconds.
+_LEAST_S = 3
 
 
 @dataclass
@@ -60,6 +64,8 @@ class ReplayCounts(LeftOut):
             over all ticks with known walls.
         latencies_s: smallest and largest time from a header stamp to the receipt of its message,
             seconds.
+        findings: problems of the positions, as the node would report them, by kind: for how many
+            seconds, and the newest text.
     """
 
     resets: int = 0
@@ -71,6 +77,7 @@ class ReplayCounts(LeftOut):
     in_walls: Counter[str] = field(default_factory=Counter)
     present: tuple[int, int, int] = (0, 0, 0)
     latencies_s: tuple[float, float] = (math.inf, -math.inf)
+    findings: dict[str, tuple[int, str]] = field(default_factory=dict)
 
     @property
     def duration_s(self) -> float:
@@ -95,6 +102,7 @@ class ReplayCounts(LeftOut):
         return [
             *super().notes(),
             *([walls] if shares else []),
+            *(text for n_s, text in self.findings.values() if n_s >= _LEAST_S),
             *(
                 f"{100.0 * n / n_present:.0f} % of the people are {where}, so that walls do not "
                 f"affect their predictions: check its {what}"
@@ -241,6 +249,8 @@ class BagReplay:
         rate_hz = settings.tick_rate_hz
         self._period_ns = round(NS_PER_S / rate_hz) if rate_hz > 0 else 0
         self._next_tick_ns: int | None = None
+        self._log = TrackerLog(source.topic, source.tracker) if source.tracker else None
+        self._looked_ns = 0
         if reference is not None and self._period_ns:
             self._next_tick_ns = reference.span_ns[0]
         self._ticks: deque[ScoredTicks] = deque()
@@ -310,6 +320,7 @@ class BagReplay:
         for group in self._groups:
             group.update(stamp_ns)
         predictions = [group.predict(stamp_ns) for group in self._groups]
+        self._look(stamp_ns)
         self.counts.add_other(self._groups[0].predictor.robot_refusal)
         self.counts.add_other(self._groups[0].predictor.map_refusal)
         self.counts.add_other(self._groups[0].predictor.plan_refusal)
@@ -319,6 +330,16 @@ class BagReplay:
             self._ticks.append({})
             for group, of_group in zip(self._groups, predictions, strict=True):
                 group.add(of_group, self._ticks[-1])
+
+    def _look(self, stamp_ns: int) -> None:
+        """Applies the node's rules on positions once a second."""
+        if self._log is None or abs(stamp_ns - self._looked_ns) < NS_PER_S:
+            return
+        self._looked_ns, predictor = stamp_ns, self._groups[0].predictor
+        self._log.take_counts(predictor, "", overlapping_rows(predictor.last_tick))
+        for finding in findings_of_positions(self._log):
+            n_s, _ = self.counts.findings.get(finding.kind, (0, ""))
+            self.counts.findings[finding.kind] = n_s + 1, finding.text
 
     def _count_walls(self, walls: FloorPlan | None, predictions: Predictions) -> None:
         """Counts sampled positions and people, and those of them inside walls."""

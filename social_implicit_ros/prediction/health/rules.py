@@ -21,6 +21,7 @@ from social_implicit_ros.prediction.health.skip_reasons import (
 from social_implicit_ros.prediction.health.snapshot import (
     MAX_SKIPPED,
     PATIENCE_S,
+    NodeState,
     Snapshot,
     TrackerCounts,
     quoted,
@@ -54,6 +55,11 @@ _MAX_SPEED_M_S = 3.0
 _MAX_CELL_M = 0.15
 #: Time for which most people may be inside walls, seconds: they lean at one, or pass a door.
 _MAX_IN_WALLS_S = 5.0
+#: Rules that apply to recordings, too.
+_OF_POSITIONS = {
+    *("speed", "doubled", "listed_twice", "repeated", "grid", "frozen", "heights", "velocities"),
+    *("given_away", "stamp_steps"),
+}
 #: Maximum number of findings in the message of a status; its value `warnings` lists all kinds.
 _MAX_TEXTS = 3
 
@@ -63,6 +69,17 @@ def findings_of(snapshot: Snapshot) -> list[Finding]:
     rules = RULES if snapshot.state.lifecycle == "active" else (node_rules.lifecycle,)
     found = [finding for rule in rules for finding in rule(snapshot)]
     return sorted(found, key=lambda finding: -finding.level)
+
+
+def findings_of_positions(tracker: TrackerCounts) -> list[Finding]:
+    """Findings on the positions of a tracker, which recordings may have as well."""
+    now = Snapshot(NodeState("active"), trackers=(tracker,))
+    return [
+        finding
+        for rule in RULES
+        if isinstance(rule, _OfTracker) and rule.kind in _OF_POSITIONS
+        for finding in rule(now)
+    ]
 
 
 def status_of_findings(snapshot: Snapshot, findings: list[Finding]) -> tuple[Level, str]:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.bags import (
+    START_NS,
     STORE,
     TF_MESSAGE,
     Recorded,
@@ -264,3 +265,26 @@ def test_a_map_is_used_or_the_report_says_why_not(tmp_path: Path, frame_id: str,
     (part,) = (file.parent / "out" / "parts").iterdir()
     scene = read_part(part, "highlights")["highlights"]["scene"]
     assert bool(scene["walls"]) == (frame_id == "map")
+
+
+@pytest.mark.parametrize(
+    ("unit_m", "note"),
+    [(1.0, ""), (3.28, "people on /people move at"), (0.001, "are listed twice")],
+)
+def test_positions_in_other_units_are_noted(tmp_path: Path, unit_m: float, note: str) -> None:
+    """By the rules of the node's warnings."""
+    people = tuple("abcdef")
+    ways_m_s = np.array([[1.3, 0.0], [-1.2, 0.4], [0.2, 1.4], [0.0, -1.3], [1.0, 1.0], [0.9, -0.9]])
+    noise = np.random.default_rng(0)
+    walk = [
+        Tracks(
+            START_NS + n * S // 10,
+            people,
+            unit_m
+            * (np.arange(12).reshape(6, 2) + n / 10 * ways_m_s + noise.normal(0, 0.03, (6, 2))),
+        )
+        for n in range(120)
+    ]
+    notes = evaluated(write_bag(tmp_path / "bag", people_messages(walk)))["notes"]
+    assert [each for each in notes if note and note in each] == notes
+    assert len(notes) == bool(note)
