@@ -207,7 +207,8 @@ def _metadata(folder: Path) -> tuple[list[Path], dict[str, int]]:
 
 def _remedy(path: Path) -> str:
     files = list(filter(is_bag_file, [path] if path.is_file() else sorted(path.iterdir())))
-    pointer = next((file for file in files if _is_lfs_pointer(file)), None)
+    # Opening a pipe would wait for its writer.
+    pointer = next((file for file in files if file.is_file() and _is_lfs_pointer(file)), None)
     if pointer is not None:
         return f"{pointer.name} is a pointer to a file of Git LFS: run `git lfs pull`"
     database = next((file for file in files if ".db3" in file.name), None)
