@@ -253,7 +253,7 @@ class TestDistribution:
 class _Gaussian(ConstantVelocity):
     """Constant velocity with Gaussian noise of 0.5 m."""
 
-    def predict(self, observed, *, n_samples=20, seed=0):
+    def predict(self, observed, *, n_samples=20, seed=0, planned_m=None):
         plain = super().predict(observed, n_samples=n_samples, seed=seed)
         noise = np.random.default_rng(seed + 7).normal(0, 0.5, plain.samples.shape)
         covariance = np.broadcast_to(0.25 * np.eye(2), (*plain.mean.shape, 2))

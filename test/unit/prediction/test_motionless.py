@@ -30,7 +30,14 @@ MODEL = AdaptedModel("constant_velocity", "", 12)
 class GrowingEllipses(ConstantVelocity):
     """Constant velocity with a standard deviation of 0.1 m per step, without interactions."""
 
-    def predict(self, observed: FloatArray, *, n_samples: int = 20, seed: int = 0) -> Prediction:
+    def predict(
+        self,
+        observed: FloatArray,
+        *,
+        n_samples: int = 20,
+        seed: int = 0,
+        planned_m: FloatArray | None = None,
+    ) -> Prediction:
         prediction = super().predict(observed, n_samples=n_samples, seed=seed)
         variance = (0.1 * np.arange(1.0, self.n_predicted + 1.0)) ** 2
         covariance = np.broadcast_to(variance[:, None, None] * np.eye(2), (len(observed), 12, 2, 2))

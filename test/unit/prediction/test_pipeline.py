@@ -131,7 +131,14 @@ def test_an_agent_missing_in_the_newest_message_is_extrapolated() -> None:
 class WithLevels(ConstantVelocity):
     """A model whose 50 % ellipses equal a Gaussian's and whose 95 % ellipses are twice as large."""
 
-    def predict(self, observed: FloatArray, *, n_samples: int = 20, seed: int = 0) -> Prediction:
+    def predict(
+        self,
+        observed: FloatArray,
+        *,
+        n_samples: int = 20,
+        seed: int = 0,
+        planned_m: FloatArray | None = None,
+    ) -> Prediction:
         prediction = super().predict(observed, n_samples=n_samples, seed=seed)
         factors = np.where(np.array(CONFIDENCES) < 0.9, 1.0, 2.0)
         shape = prediction.mean.shape[:2]

@@ -365,7 +365,12 @@ class TestEvaluation:
     def test_a_failing_model_raises_and_leaves_the_predictor_usable(self) -> None:
         class Fails(ConstantVelocity):
             def predict(
-                self, observed: FloatArray, *, n_samples: int = 20, seed: int = 0
+                self,
+                observed: FloatArray,
+                *,
+                n_samples: int = 20,
+                seed: int = 0,
+                planned_m: FloatArray | None = None,
             ) -> Prediction:
                 raise ValueError("out of memory")
 
