@@ -31,9 +31,10 @@ class TrackerTiming:
         self._periods_ns: deque[int] = deque(maxlen=_N_RECENT)
         self._pauses_ns: deque[int] = deque([0], maxlen=_N_RECENT)  # between bursts of messages
         self._latencies_ns: deque[int] = deque(maxlen=_N_RECENT)
-        # Advance of the stamp, and of time, from one arrival of a burst to that of the next.
+        # Advance of the stamp, and of time, from one arrival of a burst to that of the next with
+        # another stamp.
         self._steps_ns: deque[tuple[int, int]] = deque(maxlen=_N_STEPS)
-        self._burst_stamp_ns = 0
+        self._step_from_ns = 0, 0  # stamp and time
         self._newest_ns: int | None = None
         self._now_ns = self._arrived_ns = 0
         self._lead_ns = 0
@@ -55,8 +56,12 @@ class TrackerTiming:
         if now_ns >= self._arrived_ns + _BURST_NS:
             if self._arrived_ns:
                 self._pauses_ns.append(now_ns - self._arrived_ns)
-                self._steps_ns.append((stamp_ns - self._burst_stamp_ns, self._pauses_ns[-1]))
-            self._arrived_ns, self._burst_stamp_ns = now_ns, stamp_ns
+            self._arrived_ns = now_ns
+            stamp_before_ns, before_ns = self._step_from_ns
+            if stamp_ns != stamp_before_ns:
+                if before_ns:
+                    self._steps_ns.append((stamp_ns - stamp_before_ns, now_ns - before_ns))
+                self._step_from_ns = stamp_ns, now_ns
         if self._newest_ns is not None and stamp_ns <= self._newest_ns:
             return
         if self._newest_ns is not None:

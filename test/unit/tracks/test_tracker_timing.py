@@ -42,3 +42,13 @@ def test_people_in_separate_messages_and_bursts_have_right_stamps() -> None:
             timing.add(stamp_ns, stamp_ns + late_ns)
     stamp_step_s, arrival_step_s = timing.steps_s
     assert stamp_step_s > 0.8 * arrival_step_s > 0.0
+
+
+def test_equal_stamps_of_people_in_separate_messages_are_no_wrong_stamps() -> None:
+    """Seven messages of one measurement arrive over 150 ms, longer than a burst."""
+    timing = TrackerTiming()
+    for n in range(60):
+        for person in range(7):
+            stamp_ns = 100 * S + n * S // 5
+            timing.add(stamp_ns, stamp_ns + person * S // 40)
+    assert timing.steps_s == (0.2, 0.2)
