@@ -37,8 +37,9 @@ _MAX_UNREAD = 4096
 _MAX_PAIRS = 32
 
 #: A frame jumps to and fro, as two nodes publish its pose, if at least this many of its newest
-#: poses are far from the one before (metres), and most of these steps undo the one before.
-_MAX_JUDGED, _MIN_CONTESTED, _JUMP_M, _RETURNS, _RETURNING = 128, 8, 0.1, 0.8, 0.8
+#: poses are far from the one before (metres), and most of these steps undo the one before, up to a
+#: share of its length: those of a noisy localisation do not return to the same place.
+_MAX_JUDGED, _MIN_CONTESTED, _JUMP_M, _REST, _RETURNING = 128, 8, 0.1, 0.5, 0.8
 #: The point of a frame that is compared, metres.
 _AHEAD_M = (2.0, 0.0, 0.0)
 
@@ -115,15 +116,16 @@ class _Link:
         poses = [pose for parent, pose in self.poses[-_MAX_JUDGED:] if parent == self.parent]
         if len(poses) < _MIN_CONTESTED:
             return 0.0
-        points_m = [compose(pose, (_AHEAD_M, IDENTITY[1]))[0] for pose in poses]
-        steps_m = np.diff(points_m, axis=0)
+        points_m = np.array([compose(pose, (_AHEAD_M, IDENTITY[1]))[0] for pose in poses])
+        motion_m = (points_m[2:] - points_m[:-2]).mean(axis=0) / 2.0
+        steps_m = np.diff(points_m, axis=0) - motion_m
         lengths_m = np.linalg.norm(steps_m, axis=1)
         is_jump = lengths_m > _JUMP_M
         steps_m, lengths_m = steps_m[is_jump], lengths_m[is_jump]
         if len(steps_m) < _MIN_CONTESTED:
             return 0.0
-        cosines = (steps_m[1:] * steps_m[:-1]).sum(axis=1) / (lengths_m[1:] * lengths_m[:-1])
-        returns = np.count_nonzero(cosines < -_RETURNS) > _RETURNING * len(cosines)
+        rests_m = np.linalg.norm(steps_m[1:] + steps_m[:-1], axis=1)
+        returns = np.count_nonzero(rests_m < _REST * lengths_m[:-1]) > _RETURNING * len(rests_m)
         return float(np.median(lengths_m)) if returns else 0.0
 
     @property

@@ -107,6 +107,15 @@ def test_a_sensor_that_sweeps_and_a_corrected_localisation_have_one_publisher():
     assert buffer.contested() == []
 
 
+def test_a_noisy_localisation_has_one_publisher():
+    turns = np.random.default_rng(2).normal(0.0, 0.05, 128)
+    buffer = buffer_of(
+        *(("map", "odom", 1 + n / 10, (0, 0, 0), turn) for n, turn in enumerate(turns))
+    )
+    buffer.lookup("map", "odom", 2 * S)
+    assert buffer.contested() == []
+
+
 def test_rotations_are_interpolated_as_scipy_does():
     message = transform_message("a", "b", S)
     later = transform_message("a", "b", 2 * S)
