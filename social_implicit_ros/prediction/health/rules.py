@@ -49,7 +49,7 @@ _MAX_LATENCY_S = 1.0
 _MIN_STEP_SHARE = 0.2
 #: Maximum plausible mean vertical speed of people on level ground, metres per second.
 _MAX_CLIMB_M_S = 0.2
-#: Maximum plausible median speed of people who move, metres per second: most people run slower.
+#: Maximum plausible median speed of people who move, metres per second: few people run or ride.
 _MAX_SPEED_M_S = 3.0
 #: Longest cell of a grid without a warning, metres: less than half the width of a person.
 _MAX_CELL_M = 0.15
@@ -189,8 +189,9 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
         lambda t, now: _is_too_fast(t),
         "people on {t.topic} move at {t.speed_m_s:.3g} m/s",
         lambda t, now: (
-            f"{t.spec.position_text} must be in metres, and stamps in seconds and nanoseconds of "
-            "one clock; see position in the tracker mapping, and filter vehicles there"
+            f"unless they run or ride, {t.spec.position_text} must be in metres, and stamps in "
+            "seconds and nanoseconds of one clock; see position in the tracker mapping, and filter "
+            "vehicles there"
         ),
     ),
     _OfTracker(

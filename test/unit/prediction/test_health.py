@@ -130,7 +130,7 @@ def test_few_of_the_tracked_are_predicted() -> None:
         ({"in_walls_s": 7.0}, ("most people on /tracks have been inside walls", "map on ~/map")),
         ({"n_doubles": 3}, ("3 of the people on /tracks are listed twice", "merge_doubles")),
         ({"climb_m_s": 0.6}, ("rise or sink by 0.6 m/s", "header.frame_id")),
-        ({"speed_m_s": 970.0}, ("move at 970 m/s", "bbox3d.center.position must be in metres")),
+        ({"speed_m_s": 970.0}, ("970 m/s: unless", "bbox3d.center.position must be in metres")),
         (
             {"stamp_step_s": 1e-4, "arrival_step_s": 0.1},
             ("advance by 0.0001 s between messages that arrive 0.1 s apart", "microseconds"),
