@@ -19,6 +19,9 @@ _MAX_AGE_S = 5.0
 _FORGOTTEN_S = 60.0
 #: Distance of the robot from its plan from which on it follows another, metres.
 _MAX_DISTANCE_M = 1.0
+#: Parts of a path are equally near within this distance, metres: then the robot is on the first, as
+#: planners start where it is, and a path may return there.
+_EQUALLY_NEAR_M = 0.5
 #: A slower robot misses no plan, m/s.
 _DRIVING_M_S = 0.1
 
@@ -102,7 +105,7 @@ class RobotPlan:
         return ahead_m[1:]
 
     def _travelled(self, at_m: FloatArray) -> tuple[FloatArray, float]:
-        """(N,) distances along the path, and that of its point nearest to a position, metres."""
+        """(N,) distances along the path, and that of its point next to a position, metres."""
         moves = np.diff(self.positions_m, axis=0)
         lengths = np.hypot(*moves.T)
         travelled = np.concatenate([[0.0], np.cumsum(lengths)])
@@ -111,7 +114,10 @@ class RobotPlan:
         away = at_m - self.positions_m[:-1]
         share = np.clip((away * moves).sum(axis=1) / np.maximum(lengths**2, 1e-12), 0.0, 1.0)
         distance = np.hypot(*(away - share[:, None] * moves).T)
-        nearest = int(distance.argmin())
+        is_near = distance <= distance.min() + _EQUALLY_NEAR_M
+        first = int(is_near.argmax())
+        end = first + int(np.append(is_near[first:], False).argmin())
+        nearest = first + int(distance[first:end].argmin())
         return travelled, float(travelled[nearest] + share[nearest] * lengths[nearest])
 
     def _at(self, known: FloatArray, wanted: FloatArray) -> FloatArray:

@@ -35,6 +35,13 @@ def test_the_robot_follows_its_path_at_its_speed_and_stops_at_the_end() -> None:
     np.testing.assert_allclose(ahead(only_goal, (2.0, 2.5)), [[2, 3]] * 3)
 
 
+@pytest.mark.parametrize("at_m", [(-0.02, 0.01), (0.01, 0.05), (0.05, -0.01)])
+def test_a_path_that_returns_to_its_start_begins_there(at_m: tuple[float, float]) -> None:
+    loop_m = np.concatenate([CORNER_M, [[0.0, 3.0], [0.0, 0.0]]])
+    plan = RobotPlan(0, NOW_NS, "map", loop_m)
+    np.testing.assert_allclose(ahead(plan, at_m), [[1, 0], [2, 0], [2, 1]], atol=0.06)
+
+
 def test_stamped_poses_say_when_the_robot_is_there() -> None:
     stamps_ns = NOW_NS + np.array([-1, 1, 4]) * S
     plan = RobotPlan(0, NOW_NS, "map", CORNER_M, stamps_ns)
