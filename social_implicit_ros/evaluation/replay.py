@@ -249,7 +249,9 @@ class BagReplay:
         rate_hz = settings.tick_rate_hz
         self._period_ns = round(NS_PER_S / rate_hz) if rate_hz > 0 else 0
         self._next_tick_ns: int | None = None
-        self._log = TrackerLog(source.topic, source.tracker) if source.tracker else None
+        self._log: TrackerLog | None = None
+        if source.tracker and not (reference and reference.is_simulated):
+            self._log = TrackerLog(source.topic, source.tracker)
         self._looked_ns = 0
         if reference is not None and self._period_ns:
             self._next_tick_ns = reference.span_ns[0]

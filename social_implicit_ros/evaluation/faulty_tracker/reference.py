@@ -60,12 +60,14 @@ class Reference:
         arrivals: messages that the predictor receives; can be iterated once.
         notes: remarks for the report.
         owners: candidates for the person of each agent.
+        is_simulated: whether a simulated tracker with requested faults reports the tracks.
     """
 
     people: People
     arrivals: Iterator[Arrival]
     notes: tuple[str, ...]
     owners: _Owners
+    is_simulated: bool = False
 
     @property
     def span_ns(self) -> tuple[int, int]:
@@ -120,7 +122,8 @@ def with_simulated_tracker(
     arrivals = heapq.merge(
         _tracks_arrivals(tracks, source.fixed_frame), others, key=lambda entry: entry.received_ns
     )
-    return Reference(people, arrivals, (note, *notes), _owners_by_observation(tracks))
+    owners = _owners_by_observation(tracks)
+    return Reference(people, arrivals, (note, *notes), owners, is_simulated=True)
 
 
 def with_ground_truth(

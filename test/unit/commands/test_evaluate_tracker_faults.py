@@ -120,6 +120,13 @@ def test_swapped_ids_are_matched_to_the_nearest_people(tmp_path):
 
 
 @pytest.mark.slow
+def test_requested_faults_are_not_noted_as_those_of_the_recording(tmp_path):
+    bag = write_bag(tmp_path / "bag", people_messages(walkers(duration_s=12.0, n_agents=4)))
+    tracker_metrics(tmp_path, bag, "--tracker-faults", "quantum=0.5")
+    (evaluated,) = json.loads((tmp_path / "out" / "results.json").read_text())["bags"]
+    assert not any("rounded" in note for note in evaluated["notes"])
+
+
 def test_false_tracks_are_surplus_predictions(tmp_path, text):
     metrics = tracker_metrics(
         tmp_path, text, "--frames-per-second", 1000, "--tracker-faults", "ghosts=60,ghost_s=2"
