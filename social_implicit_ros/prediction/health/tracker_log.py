@@ -46,6 +46,8 @@ _OVERLAP_M = 0.3
 _PAIRED_M, _PAIRED_SHARE, _MIN_PAIRED = 0.6, 0.8, 6
 #: Number of reports over which motion is measured: longer than people take to bend down.
 _N_PLACES = 4
+#: Minimum time between the first and the last of these positions for a rate of climb, seconds.
+_FOLLOWED_S = 1.5
 #: People move if they are faster than this between all of these reports (metres per second), and
 #: their way is nearly straight: ids that are exchanged jump to and fro.
 _MOVES_M_S, _STRAIGHT = 0.5, 0.7
@@ -238,11 +240,13 @@ class TrackerLog(TrackerCounts):
         steps = np.diff([[each[i] for i in known] for each in self._places], axis=0)
         elapsed_s, ways_m = steps[..., 0], np.linalg.norm(steps[..., 1:3], axis=2)
         whole = steps.sum(axis=0)
+        # Slow trackers report people in some of these periods.
+        is_followed = whole[:, 0] >= _FOLLOWED_S
+        if is_followed.any():
+            self.climb_m_s = float(np.mean(np.abs(whole[is_followed, 3]) / whole[is_followed, 0]))
         is_seen = (elapsed_s > 0.0).all(axis=0)
         if not is_seen.any():
             return
-        climbs_m_s = np.abs(whole[is_seen, 3]) / whole[is_seen, 0]
-        self.climb_m_s = float(climbs_m_s.mean())
         slowest_m_s = (ways_m[:, is_seen] / elapsed_s[:, is_seen]).min(axis=0)
         far_m = np.linalg.norm(whole[is_seen, 1:3], axis=1)
         moves = (slowest_m_s > _MOVES_M_S) & (far_m > _STRAIGHT * ways_m[:, is_seen].sum(axis=0))

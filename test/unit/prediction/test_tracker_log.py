@@ -123,6 +123,24 @@ def test_positions_in_the_axes_of_another_frame_are_noticed(axes: tuple[int, ...
     assert log.climb_m_s == pytest.approx(expected_m_s)
 
 
+def test_a_rate_of_climb_is_known_although_a_tracker_is_slower_than_the_reports() -> None:
+    predictor = Predictor(
+        ConstantVelocity(), PredictorConfig(fixed_frame="odom"), TransformBuffer()
+    )
+    log = TrackerLog("/tracks", find_tracker_spec("yolo"))
+    climbs_m_s = []
+    for n in range(12):
+        stamp_ns = 100 * S + n * S
+        if n % 3 < 2:  # in two of three periods
+            height_m = np.array([0.6 * n])
+            tracks = Tracks(stamp_ns, ("a",), np.array([[n, 0.0]]), heights_m=height_m)
+            predictor.add_tracks(tracks, "odom", stamp_ns)
+        predictor.tick(stamp_ns)
+        log.take_counts(predictor, "", set())
+        climbs_m_s.append(log.climb_m_s)
+    assert climbs_m_s[4:] == pytest.approx([0.6] * 8)
+
+
 @pytest.mark.parametrize(
     ("unit_m", "are_exchanged", "is_fast"),
     [(1.0, False, False), (1000.0, False, True), (0.3048, False, False), (1.0, True, False)],
