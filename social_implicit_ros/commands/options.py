@@ -320,8 +320,8 @@ def add_data_option(
 
 
 def add_seed_option(parser: argparse.ArgumentParser, purpose: str) -> None:
-    """Adds --seed; its help names the `purpose`."""
-    text = f"{purpose} (default: %(default)s)"
+    """Adds --seed; its help names the `purpose`, such as "of the samples"."""
+    text = f"seed {purpose} (default: %(default)s)"
     parser.add_argument("--seed", type=non_negative_int, default=0, help=text)
 
 
