@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import replace
+from typing import TypeVar
 
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.prediction.forecast import Forecast, forecast_from_tick
@@ -32,6 +33,8 @@ from social_implicit_ros.tracks.stamp_guard import StampGuard
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import ROBOT_ID, SkipReason, Tracks, plain_frame
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration, ScoredPositions
+
+_Plan = TypeVar("_Plan", FloorPlan, RobotPlan)
 
 #: Time with an exactly constant position after which a track is ignored in learning, seconds.
 _FROZEN_S = 0.3
@@ -167,11 +170,16 @@ class Predictor:
             self.robot_refusal = self._robot.locate(
                 self._lookup, self._frame, now_ns, self.track_timeout_s
             )
-        self.map_refusal = self._place_walls(now_ns)
-        self.plan_refusal = self._place_plan(now_ns)
-        tick = self.last_tick = self._pipeline.tick(now_ns)
-        if self._pipeline.plan_problem:
-            self.plan_refusal = Refusal("plan", self._pipeline.plan_problem)
+        pipeline = self._pipeline
+        pipeline.floor_plan, self.map_refusal = self._placed(
+            self.floor_plan, now_ns, "map", "walls"
+        )
+        pipeline.robot_plan, self.plan_refusal = self._placed(
+            self.robot_plan, now_ns, "plan", "the robot's plan"
+        )
+        tick = self.last_tick = pipeline.tick(now_ns)
+        if pipeline.plan_problem:
+            self.plan_refusal = Refusal("plan", pipeline.plan_problem)
         published = self._identities.published_ids
         if published:
             ids = tuple(published.get(agent_id, agent_id) for agent_id in tick.window.ids)
@@ -388,33 +396,19 @@ class Predictor:
         if timeout_s != self.track_timeout_s:
             self._pipeline.reconfigure(replace(config, track_timeout_s=timeout_s))
 
-    def _place_walls(self, now_ns: int) -> Refusal | None:
-        """Transforms the walls into the frame of the histories; returns why that fails."""
-        plan, self._pipeline.floor_plan = self.floor_plan, None
+    def _placed(
+        self, plan: _Plan | None, now_ns: int, kind: str, what: str
+    ) -> tuple[_Plan | None, Refusal | None]:
+        """A plan in the frame of the histories; None, with the reason, if its pose is unknown."""
         if plan is None:
-            return None
+            return None, None
         try:
             pose = self._frame.pose_of(
                 plan.frame_id or self.published_frame, now_ns, self._max_pose_age_s
             )
         except TransformUnavailableError as error:
-            return Refusal("map", f"people are predicted without walls: {error}")
-        self._pipeline.floor_plan = plan if pose is None else plan.moved(pose)
-        return None
-
-    def _place_plan(self, now_ns: int) -> Refusal | None:
-        """Transforms the robot's plan into the frame of the histories; returns why that fails."""
-        plan, self._pipeline.robot_plan = self.robot_plan, None
-        if plan is None:
-            return None
-        try:
-            pose = self._frame.pose_of(
-                plan.frame_id or self.published_frame, now_ns, self._max_pose_age_s
-            )
-        except TransformUnavailableError as error:
-            return Refusal("plan", f"people are predicted without the robot's plan: {error}")
-        self._pipeline.robot_plan = plan if pose is None else plan.moved(pose)
-        return None
+            return None, Refusal(kind, f"people are predicted without {what}: {error}")
+        return plan if pose is None else plan.moved(pose), None
 
     def _jump_back(self, source: str, update: Update) -> None:
         """Forgets tracks after the stamps of a source jumped back.
