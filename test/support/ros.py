@@ -188,8 +188,8 @@ class NodeUnderTest:
         for subscription in list(self.peer.node.subscriptions):
             self.peer.node.destroy_subscription(subscription)
         values = {name: self._usual[name] for name in self._changed} | parameters
-        self._changed = set(parameters)
         assert not values or self.set_parameters(**values).successful
+        self._changed = set(parameters)
         assert self.transition("configure"), self.process.output
         assert self.transition("activate")
         return self
@@ -217,7 +217,8 @@ class NodeUnderTest:
         return self.peer.call(service_class, name, request, self.process)
 
     def set_parameters(self, **values: Any) -> Any:
-        """Sets all values at once and returns the result."""
+        """Sets all values at once and returns the result; `restart` undoes them."""
+        self._changed |= set(values)
         request = SetParametersAtomically.Request()
         request.parameters = [
             Parameter(name.replace("__", "."), value=value).to_parameter_msg()
