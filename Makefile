@@ -51,7 +51,7 @@ test: ## Check style, types and imports; run every test that needs no torch
 	@$(MAKE) --no-print-directory style imports
 	$(AT_ONCE) types all-tests
 
-test-fast: ## Check style, types and imports; run the unit tests (a minute)
+test-fast: ## Check style, types and imports; run the unit tests (one to two minutes)
 	$(VENV) test
 	@$(MAKE) --no-print-directory style imports
 	$(AT_ONCE) types unit-tests
