@@ -9,17 +9,8 @@ from fnmatch import fnmatchcase
 #: Names of columns, without unit, in lower case and without separators: `Track ID` is `trackid`.
 #: Times are converted by the unit of the name.
 _FRAME = (
-    *(
-        "frame",
-        "frameid",
-        "framenumber",
-        "frameidx",
-        "frameindex",
-        "framenum",
-        "framenr",
-        "frameno",
-    ),
-    *("fr", "f", "timestep"),
+    *("frame", "frameid", "framenumber", "frameidx", "frameindex", "framenum", "framenr"),
+    *("frameno", "fr", "f", "timestep"),
 )
 _TIME = ("time", "t", "timestamp", "seconds", "sec", "secs", "stamp")
 _ID = (
