@@ -323,9 +323,8 @@ class BagReplay:
             group.update(stamp_ns)
         predictions = [group.predict(stamp_ns) for group in self._groups]
         self._look(stamp_ns)
-        self.counts.add_other(self._groups[0].predictor.robot_refusal)
-        self.counts.add_other(self._groups[0].predictor.map_refusal)
-        self.counts.add_other(self._groups[0].predictor.plan_refusal)
+        for refusal in self._groups[0].predictor.refusals:
+            self.counts.add_other(refusal)
         for group, of_group in zip(self._groups, predictions, strict=True):
             self._count_walls(group.predictor.placed_walls, of_group)
         if any(len(f.ids) for of_group in predictions for _, f in of_group.values()):

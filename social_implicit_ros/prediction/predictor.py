@@ -84,16 +84,12 @@ class Predictor:
         self.newest_ns: int | None = None
         #: The newest tick, from which the newest forecast is made.
         self.last_tick: Tick | None = None
-        #: With `robot: tf`, why the robot's position is unknown at the newest tick.
-        self.robot_refusal: Refusal | None = None
+        #: Why the robot's position, the walls or the robot's plan are unknown at the newest tick.
+        self.refusals: list[Refusal] = []
         #: Walls that limit predictions, in the frame of their map. May change at any time.
         self.floor_plan: FloorPlan | None = None
-        #: Why the pose of the walls in the histories' frame is unknown at the newest tick.
-        self.map_refusal: Refusal | None = None
         #: Where the robot is going to be, with `robot` only. May change at any time.
         self.robot_plan: RobotPlan | None = None
-        #: Why people are predicted without the robot's plan at the newest tick.
-        self.plan_refusal: Refusal | None = None
 
     def add_tracks(self, tracks: Tracks, frame_id: str, now_ns: int, *, source: str = "") -> Update:
         """Adds a tracker message.
@@ -166,20 +162,16 @@ class Predictor:
         Raises:
             ValueError: the model cannot be run.
         """
+        self.refusals = []
         if self.config.robot == "tf":
-            self.robot_refusal = self._robot.locate(
-                self._lookup, self._frame, now_ns, self.track_timeout_s
-            )
+            refusal = self._robot.locate(self._lookup, self._frame, now_ns, self.track_timeout_s)
+            self.refusals += [refusal] if refusal else []
         pipeline = self._pipeline
-        pipeline.floor_plan, self.map_refusal = self._placed(
-            self.floor_plan, now_ns, "map", "walls"
-        )
-        pipeline.robot_plan, self.plan_refusal = self._placed(
-            self.robot_plan, now_ns, "plan", "the robot's plan"
-        )
+        pipeline.floor_plan = self._placed(self.floor_plan, now_ns, "map", "walls")
+        pipeline.robot_plan = self._placed(self.robot_plan, now_ns, "plan", "the robot's plan")
         tick = self.last_tick = pipeline.tick(now_ns)
         if pipeline.plan_problem:
-            self.plan_refusal = Refusal("plan", pipeline.plan_problem)
+            self.refusals.append(Refusal("plan", pipeline.plan_problem))
         published = self._identities.published_ids
         if published:
             ids = tuple(published.get(agent_id, agent_id) for agent_id in tick.window.ids)
@@ -396,19 +388,19 @@ class Predictor:
         if timeout_s != self.track_timeout_s:
             self._pipeline.reconfigure(replace(config, track_timeout_s=timeout_s))
 
-    def _placed(
-        self, plan: _Plan | None, now_ns: int, kind: str, what: str
-    ) -> tuple[_Plan | None, Refusal | None]:
-        """A plan in the frame of the histories; None, with the reason, if its pose is unknown."""
+    def _placed(self, plan: _Plan | None, now_ns: int, kind: str, what: str) -> _Plan | None:
+        """A plan in the frame of the histories; None, and a refusal, if its pose is unknown."""
         if plan is None:
-            return None, None
+            return None
         try:
             pose = self._frame.pose_of(
                 plan.frame_id or self.published_frame, now_ns, self._max_pose_age_s
             )
         except TransformUnavailableError as error:
-            return None, Refusal(kind, f"people are predicted without {what}: {error}")
-        return plan if pose is None else plan.moved(pose), None
+            text = f"people are predicted without {what}: {error}"
+            self.refusals.append(Refusal(kind, text))
+            return None
+        return plan if pose is None else plan.moved(pose)
 
     def _jump_back(self, source: str, update: Update) -> None:
         """Forgets tracks after the stamps of a source jumped back.

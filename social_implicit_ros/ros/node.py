@@ -326,13 +326,8 @@ class PredictorNode(ParameterNode):
             return
         for text in corrections:
             self.reporter.warn("correction", text)
-        for refusal in (
-            predictor.robot_refusal,
-            predictor.map_refusal,
-            predictor.plan_refusal,
-        ):
-            if refusal is not None:
-                self.reporter.refuse(refusal.kind, refusal.text)
+        for refusal in predictor.refusals:
+            self.reporter.refuse(refusal.kind, refusal.text)
         if session.config.predictor.robot != "none" and forecast.robot_m is None:
             self.reporter.log.add_lost_robot()
         duration_s = time.perf_counter() - started_s

@@ -320,10 +320,10 @@ class TestRobot:
             walk(predictor, n / 10, n / 10)
             forecast = predictor.tick(n * S // 10)
         np.testing.assert_allclose(forecast.robot_m, [5.0, 1.0])
-        assert predictor.robot_refusal is None
+        assert predictor.refusals == []
         predictor.tick(5 * S)
-        assert predictor.robot_refusal is not None
-        assert "the robot's pose is 2.0 s old" in predictor.robot_refusal.text
+        [refusal] = predictor.refusals
+        assert "the robot's pose is 2.0 s old" in refusal.text
 
     def test_people_are_predicted_if_the_pose_of_the_robot_is_unknown(self) -> None:
         transforms = Transforms()
@@ -331,11 +331,11 @@ class TestRobot:
         walk(predictor, 1.0, 2.0)
         forecast = predictor.tick(2 * S)
         assert forecast.ids == ("a", "b") and forecast.robot_m is None
-        assert predictor.robot_refusal is not None
-        assert "the robot's pose is not known" in predictor.robot_refusal.text
+        [refusal] = predictor.refusals
+        assert "the robot's pose is not known" in refusal.text
         transforms.known_until_ns = 2 * S
         predictor.tick(2 * S)
-        assert predictor.robot_refusal is None
+        assert predictor.refusals == []
 
 
 class TestEvaluation:

@@ -158,4 +158,4 @@ def test_a_pose_by_transforms_may_be_static_but_not_from_the_future(
         poses.stamp_s = stamp_s and stamp_s + 0.1 * n
         forecast = predictor.tick(100 * NS_PER_S + n * NS_PER_S // 10)
     assert (forecast.robot_m is not None) == is_known
-    assert (predictor.robot_refusal is None) == is_known
+    assert (not predictor.refusals) == is_known

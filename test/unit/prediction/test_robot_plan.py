@@ -168,7 +168,7 @@ def clearance_m(mean: FloatArray) -> float:
 def test_a_person_keeps_clear_of_where_the_robot_is_going_to_be(frame_id: str) -> None:
     positions_m = in_site(PLAN_M) if frame_id == "site" else PLAN_M
     mean, predictor = predicted(RobotPlan(0, NOW_NS, frame_id, positions_m))
-    assert predictor.plan_refusal is None
+    assert predictor.refusals == []
     assert clearance_m(mean) > clearance_m(predicted(None)[0]) + 0.1
 
 
@@ -188,7 +188,8 @@ def test_a_plan_that_cannot_be_used_changes_nothing_and_says_why(
 ) -> None:
     mean, predictor = predicted(plan)
     np.testing.assert_array_equal(mean, predicted(None)[0])
-    assert predictor.plan_refusal is not None and reason in predictor.plan_refusal.text
+    [refusal] = predictor.refusals
+    assert refusal.kind == "plan" and reason in refusal.text
 
 
 def test_a_plan_of_an_unknown_robot_changes_nothing() -> None:
