@@ -36,6 +36,7 @@ filters: {class_in: [person, pedestrian], class_out: [car]}
 """
 S = 1_000_000_000
 PERIOD_S = 0.1
+STARTED_S = time.monotonic()
 
 
 def crowd(ids: Iterable[str], name: str = "person", stamp_ns: int | None = None) -> MarkerArray:
@@ -61,7 +62,7 @@ def in_millimetres(ids: Iterable[str]) -> MarkerArray:
     """People who walk at 1 m/s."""
     message = crowd(ids)
     for entry in message.markers:
-        entry.pose.position.x = 1000.0 * (entry.pose.position.x + time.monotonic())
+        entry.pose.position.x = 1000.0 * (entry.pose.position.x + time.monotonic() - STARTED_S)
     return message
 
 
