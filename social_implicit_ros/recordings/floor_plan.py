@@ -109,11 +109,17 @@ def _number(name: str, value: object) -> float:
 
 
 def _brightness(path: Path) -> FloatArray:
-    """(rows, columns) 0 for black to 1 for white."""
+    """(rows, columns) 0 for black to 1 for white; NaN for transparent pixels."""
     data = read_file(path, _MAX_IMAGE_BYTES)
     try:
         with Image.open(io.BytesIO(data)) as image:
-            return np.asarray(image.convert("L"), dtype=np.float64) / 255.0
+            if image.mode.startswith("I"):  # 16 bits, which `convert` would clip to 8
+                return np.asarray(image, dtype=np.float64) / 65535.0
+            brightness = np.asarray(image.convert("L"), dtype=np.float64) / 255.0
+            if "A" in image.getbands() or "transparency" in image.info:
+                alpha = np.asarray(image.convert("RGBA").getchannel("A"))
+                brightness[alpha < 255] = np.nan
+            return brightness
     except UnidentifiedImageError as error:
         raise UnusableFileError(f"{path} is not an image, or is damaged") from error
     except (OSError, ValueError, Image.DecompressionBombError) as error:
@@ -136,5 +142,6 @@ def _is_occupied(brightness: FloatArray, values: dict[str, Any]) -> BoolArray:
     if not 0.0 <= threshold <= 1.0:
         raise UnusableFileError(f"occupied_thresh is {threshold}, expected 0 to 1")
     if mode == "scale":
-        threshold = free + 0.01 * OCCUPIED_PERCENT * (threshold - free)
-    return np.asarray(darkness > threshold)
+        # Percentages are rounded.
+        threshold = free + 0.01 * (OCCUPIED_PERCENT - 0.5) * (threshold - free)
+    return np.asarray(darkness >= threshold)

@@ -121,6 +121,40 @@ def test_walls_are_those_of_the_grid_that_a_map_server_publishes(
     np.testing.assert_array_equal(plan.occupied, occupied)
 
 
+def test_transparent_pixels_are_unknown_and_so_free(tmp_path: Path) -> None:
+    path = map_server_files(tmp_path)
+    black = np.zeros((2, 3, 4), dtype=np.uint8)
+    black[1, 2, 3] = 255  # the only opaque pixel
+    Image.fromarray(black).save(tmp_path / "hall.png")
+    np.testing.assert_array_equal(load_map(path).occupied, [[0, 0, 1], [0, 0, 0]])
+
+
+@pytest.mark.parametrize("name", ["hall.png", "hall.pgm"])
+def test_images_of_16_bits_are_read(tmp_path: Path, name: str) -> None:
+    path = map_server_files(tmp_path, image=name)
+    grey = np.array([[0, 65535, 65535], [65535, 65535, 20000]], dtype=np.uint16)
+    if name.endswith(".png"):
+        Image.fromarray(grey).save(tmp_path / name)
+    else:
+        (tmp_path / name).write_bytes(b"P5 3 2 65535\n" + grey.astype(">u2").tobytes())
+    np.testing.assert_array_equal(load_map(path).occupied, [[0, 0, 1], [1, 0, 0]])
+
+
+@pytest.mark.parametrize("mode", ["trinary", "scale"])
+def test_every_grey_is_a_wall_if_the_map_server_publishes_65_percent(
+    tmp_path: Path, mode: str
+) -> None:
+    path = map_server_files(tmp_path, mode=mode)
+    Image.fromarray(np.arange(256, dtype=np.uint8)[None]).save(tmp_path / "hall.png")
+    darkness = 1.0 - np.arange(256) / 255.0
+    # `loadMapFromFile` of nav2_map_server.
+    percent = np.where(darkness >= 0.65, 100.0, -1.0)
+    if mode == "scale":
+        between = (darkness > 0.25) & (darkness < 0.65)
+        percent[between] = np.round((darkness[between] - 0.25) / 0.4 * 100.0)
+    np.testing.assert_array_equal(load_map(path).occupied[0], percent >= 65)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
