@@ -41,6 +41,8 @@ TIMES = (1.15, 1.25, 1.4, 1.6)
 #: Length of a block of the bootstrap, seconds: episodes that start in it meet the same people.
 BLOCK_S = 20.0
 _N_BOOTSTRAPS = 2000
+#: Metrics that are 0 or 1 in each episode.
+_RATES = ("collision", "standing_hit", "success")
 #: With fewer blocks, episodes are drawn one by one.
 _MIN_BLOCKS = 5
 
@@ -290,8 +292,10 @@ class Study:
 
     def _summary(self, part: str, name: str, setting: Setting) -> dict[str, list[float]]:
         """Mean of each metric, and both ends of its 95 % interval."""
-        metrics = self._metrics(part, name, setting)
-        return {metric: interval(values, self._blocks[part]) for metric, values in metrics.items()}
+        return {
+            metric: (rate_interval if metric in _RATES else interval)(values, self._blocks[part])
+            for metric, values in self._metrics(part, name, setting).items()
+        }
 
     def _against(
         self, part: str, name: str, setting: Setting, reference: Setting
@@ -360,6 +364,19 @@ def interval(values: FloatArray, blocks: IntArray) -> list[float]:
     return [float(values.mean()), *np.quantile(means, [0.025, 0.975]).tolist()]
 
 
+def rate_interval(values: FloatArray, blocks: IntArray) -> list[float]:
+    """As `interval`, for (E,) values of 0 or 1.
+
+    If all are equal, no draw of the bootstrap differs. Then the interval is that of as many
+    independent episodes (Clopper and Pearson, Biometrika 1934).
+    """
+    mean, low, high = interval(values, blocks)
+    if low == high:
+        most = 1.0 - 0.025 ** (1.0 / len(values))
+        low, high = max(mean - most, 0.0), min(mean + most, 1.0)
+    return [mean, low, high]
+
+
 def advice(results: Mapping[str, Any], model: str) -> str:
     """Names the best setting of each planner with the regions of a model."""
     sentences = []
@@ -373,11 +390,11 @@ def advice(results: Mapping[str, Any], model: str) -> str:
             EXPECTED: f"a horizon of {horizon_s:g} s",
             COSTMAP: f"costmap.end_s: {horizon_s:g}",
         }[planner]
-        collisions, time = (regions["test"][name][0] for name in ("collision", "time"))
+        collisions, low, high = (100.0 * share for share in regions["test"]["collision"])
         sentences.append(
             f"Best at this site for the {planner} planner: {setting}. It is the fastest setting "
             "whose collisions in the tuning episodes are at most one standard error above the "
-            f"fewest, and has {100 * collisions:.1f} % collisions at {time:.2f} times the "
-            "straight-line time in the test episodes."
+            f"fewest, and has {collisions:.1f} [{low:.1f}, {high:.1f}] % collisions at "
+            f"{regions['test']['time'][0]:.2f} times the straight-line time in the test episodes."
         )
     return " ".join(sentences)

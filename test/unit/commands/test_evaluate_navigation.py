@@ -55,6 +55,12 @@ def test_results_contain_the_limits_the_chosen_settings_and_the_advice(evaluated
     assert regions["test"]["time"] == [low_mean_high[1], low_mean_high[0], low_mean_high[2]]
     assert "mpc_planner.confidence" in results["advice"]
     assert "at most one standard error above the fewest" in results["advice"]
+    collisions = "{:.1f} [{:.1f}, {:.1f}] %".format(
+        *(100 * c for c in regions["test"]["collision"])
+    )
+    assert f"has {collisions} collisions" in results["advice"]
+    oracle = predictors["oracle"]["test"]["collision"]
+    assert oracle[0] > 0.0 or oracle[2] > 0.5  # three episodes
 
 
 @pytest.mark.slow

@@ -22,7 +22,12 @@ from social_implicit_ros.evaluation.navigation.planners import (
     region_form,
 )
 from social_implicit_ros.evaluation.navigation.robot import DT_S, N_STEPS, Robot, Rollouts
-from social_implicit_ros.evaluation.navigation.study import chosen, frontier, interval
+from social_implicit_ros.evaluation.navigation.study import (
+    chosen,
+    frontier,
+    interval,
+    rate_interval,
+)
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.uncertainty.ellipses import confidence_to_sigmas
 
@@ -218,6 +223,18 @@ def test_without_people_the_robot_drives_straight():
 
 def test_an_interval_of_equal_episodes_has_no_width():
     assert interval(np.full(12, 0.5), np.arange(12) // 3) == [0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize("n_episodes", [1, 10, 250])
+def test_no_collision_in_few_episodes_does_not_mean_that_there_are_none(n_episodes):
+    mean, low, high = rate_interval(np.zeros(n_episodes), np.arange(n_episodes) // 3)
+
+    assert (mean, low) == (0.0, 0.0)
+    # At the upper end, no collision in all episodes has a probability of 2.5 %.
+    assert (1.0 - high) ** n_episodes == pytest.approx(0.025)
+    assert rate_interval(np.ones(n_episodes), np.zeros(n_episodes, int)) == pytest.approx(
+        [1.0, 1.0 - high, 1.0]
+    )
 
 
 def test_an_interval_of_independent_episodes_is_1_96_standard_errors_wide():
