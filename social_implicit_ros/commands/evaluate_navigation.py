@@ -53,6 +53,10 @@ REACTIVE_LIMITS = (
     "does not show how real people react, who hesitate, stop, look or play. There are fewer "
     "collisions than in the replay because people prevent them."
 )
+#: Added to the remark that a recording has no position of the robot.
+SIMULATED_ROBOT = (
+    "in the crowd that reacts, people are predicted with the simulated robot's position"
+)
 #: Metric -> heading, factor and format, of those on the terminal; results.json has all metrics.
 _COLUMNS = {
     "collision": ("collisions", 100.0, "{:.1f}"),
@@ -77,7 +81,7 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
     trial = replace(_trial(options), shows_plan=request.settings.robot != "none")
     opt.make_folder(options.out)
     with progress_bar(console) as progress:
-        crowds = [_crowd(path, request, options, progress) for path in paths]
+        crowds = [_crowd(path, request, trial, options, progress) for path in paths]
         with shown_task(progress, "episodes", every=1) as show:
             study = Study(crowds, trial)
             planners = study.results(show)
@@ -101,10 +105,15 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
     _print(results, output_console(), trial, request.models[0])
 
 
-def _crowd(path: Path, request: Request, options: argparse.Namespace, progress: Progress) -> Crowd:
+def _crowd(
+    path: Path, request: Request, trial: Trial, options: argparse.Namespace, progress: Progress
+) -> Crowd:
     source = opened_recording(path, request).part(options.start, options.duration)
     with shown_task(progress, path.name) as show:
         crowd = crowd_of(source, request, show)
+    if trial.shows_plan and trial.attentive is not None and source.robot is None:
+        # The recording's remark on its missing robot is about the replay.
+        crowd = replace(crowd, notes=(*crowd.notes, SIMULATED_ROBOT))
     opt.print_notes("evaluate_navigation", path, crowd.notes)
     return crowd
 

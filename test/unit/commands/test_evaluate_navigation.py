@@ -71,6 +71,7 @@ def test_the_page_has_the_notes_about_the_recordings(evaluated):
         notes = browser.find_element("id", "notes").text
 
     assert "the robot's odometry is requested, but the recording has none" in notes
+    assert "in the crowd that reacts, people are predicted with the simulated robot" in notes
     assert "sampled positions inside the walls of the map" in notes
 
 
