@@ -13,15 +13,21 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 
 from social_implicit_ros import metrics
-from social_implicit_ros.metrics.table import METRICS, Measured, Metric, measured, reduced
+from social_implicit_ros.metrics.table import (
+    DISTRIBUTION_SAMPLES,
+    FEW_SAMPLES,
+    METRICS,
+    Measured,
+    Metric,
+    measured,
+    reduced,
+)
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.recordings.text_formats.eth_ucy import (
@@ -44,9 +50,8 @@ __all__ = ["METRICS", "Prediction", "evaluate", "load_model", "load_scenes", "me
 #: A user's model: (A, H, 2) observed positions -> (K, A, T, 2) samples, metres.
 Sampler = Callable[[FloatArray], FloatArray]
 
-
-#: Best-of-K metrics; K may be appended to their names, as in minADE_20.
-_BEST_OF = ("minADE", "minFDE", "MR", "JADE", "JFDE", "CR")
+#: The prediction of one scene from a number of samples; 0 for all samples of a function.
+Draw = Callable[[int], Prediction]
 
 
 def load_scenes(
@@ -96,7 +101,7 @@ def evaluate(
     scenes: Iterable[tuple[FloatArray, FloatArray]],
     *,
     metrics: Sequence[str] | str = ("minADE_20", "minFDE_20"),
-    n_samples: int = 20,
+    n_samples: int | None = None,
     seed: int = 0,
 ) -> dict[str, float]:
     """Evaluates a model on scenes of any horizon.
@@ -108,21 +113,31 @@ def evaluate(
         model: a model, its name, or a function from (A, H, 2) observed positions in metres to
             (K, A, T, 2) samples in metres.
         scenes: (A, H, 2) observed positions and (A, T, 2) ground truth of each scene, in metres.
-        metrics: names in `METRICS`; the suffix `_K` of a best-of metric uses the first K samples.
-        n_samples: number of samples to draw from a model that is not a function.
+        metrics: names in `METRICS`. Names of metrics of single samples may end in `_K`, such as
+            minADE_20: they use K samples, of a function the first K.
+        n_samples: number of samples to draw from a model that is not a function, for metrics
+            without `_K`; by default 20 for metrics of single samples and 1000 for all others.
         seed: random seed of these samples.
 
     Returns:
-        Metric by name: the mean over agents, or over scenes if the metric is defined per scene.
+        Metric by name: the mean over agents, or over scenes if the metric is defined per scene. It
+        does not depend on the other metrics.
 
     Raises:
         ValueError: an unknown metric, no scene, too few samples, positions that are not finite, or
             shapes that do not agree.
     """
     metrics = [metrics] if isinstance(metrics, str) else metrics
-    predict = _predictor(model, max([n_samples, *(_split(name)[1] for name in metrics)]), seed)
-    chosen = {name: _metric(name) for name in metrics}
-    values: list[Measured] = []
+    is_function = not isinstance(model, str) and not hasattr(model, "predict")
+    chosen: dict[int, dict[str, Metric]] = {}  # by number of samples
+    for name in metrics:
+        metric, number = _metric(name)
+        if number == 0 and not is_function:
+            number = n_samples or (FEW_SAMPLES if metric.of_few else DISTRIBUTION_SAMPLES)
+        chosen.setdefault(number, {})[name] = metric
+    predict = _predictor(model, seed)
+    values: dict[int, list[Measured]] = {number: [] for number in chosen}
+    index = None
     for index, scene in enumerate(scenes):
         if len(scene) != 2:
             raise ValueError(
@@ -139,62 +154,61 @@ def evaluate(
         if len(future) == 0:
             raise ValueError(f"scene {index} has no agent: leave it out")
         try:
-            prediction = predict(observed)
+            draw = predict(observed)
+            for number, of_number in chosen.items():
+                prediction = draw(number)
+                _require_samples(prediction, future)
+                if number > (got := len(prediction.samples)):
+                    raise ValueError(f"{next(iter(of_number))} needs {number} samples, got {got}")
+                of_scene = measured(of_number.values(), prediction, observed, future)
+                values[number].append(of_scene)
         except ValueError as error:
             raise ValueError(f"scene {index}: {error}") from error
-        if prediction.samples.shape[1:] != future.shape:
-            raise ValueError(
-                f"scene {index}: the model predicts samples of shape {prediction.samples.shape}, "
-                f"expected (K, {', '.join(map(str, future.shape))}) as the ground truth"
-            )
-        if not np.isfinite(prediction.samples).all():
-            raise ValueError(f"scene {index}: the model predicts positions that are not finite")
-        values.append(measured(chosen.values(), prediction, observed, future))
-    if not values:
+    if index is None:
         raise ValueError("no scene to evaluate: check the recording and min_agents")
-    return reduced(chosen, values)
+    found: dict[str, float] = {}
+    for number, of_number in chosen.items():
+        found |= reduced(of_number, values[number])
+    return {name: found[name] for name in metrics}
 
 
-def _predictor(
-    model: TrajectoryModel | Sampler | str, n_samples: int, seed: int
-) -> Callable[[FloatArray], Prediction]:
+def _predictor(model: TrajectoryModel | Sampler | str, seed: int) -> Callable[[FloatArray], Draw]:
     if isinstance(model, str):
         model = load_model(model)
     if hasattr(model, "predict"):
-        return partial(model.predict, n_samples=n_samples, seed=seed)
+        predict = model.predict
+        return lambda observed: lambda n: predict(observed.copy(), n_samples=n, seed=seed)
     sampler = model
 
-    def predict(observed: FloatArray) -> Prediction:
+    def of_samples(observed: FloatArray) -> Draw:
         samples = np.asarray(sampler(observed), dtype=np.float64)
         if samples.ndim != 4 or samples.shape[-1] != 2:
             raise ValueError(f"the model returns {samples.shape}, expected (K, A, T, 2) samples")
-        return Prediction(samples, *sample_moments(samples), step_s=float("nan"))
+        moments = sample_moments(samples)
+        return lambda n: Prediction(samples[: n or None], *moments, step_s=float("nan"))
 
-    return predict
+    return of_samples
 
 
-def _metric(name: str) -> Metric:
-    """A metric of `METRICS`, restricted to the first K samples if the name ends in `_K`."""
-    plain_name, n_best = _split(name)
-    metric = METRICS.get(plain_name)
-    if metric is None:
+def _require_samples(prediction: Prediction, future: FloatArray) -> None:
+    """Raises ValueError if samples do not match the (A, T, 2) ground truth, or are not finite."""
+    if prediction.samples.shape[1:] != future.shape:
+        raise ValueError(
+            f"the model predicts samples of shape {prediction.samples.shape}, expected "
+            f"(K, {', '.join(map(str, future.shape))}) as the ground truth"
+        )
+    if not np.isfinite(prediction.samples).all():
+        raise ValueError("the model predicts positions that are not finite")
+
+
+def _metric(name: str) -> tuple[Metric, int]:
+    """The metric of a name, and the K at its end; 0 without K."""
+    matched = re.fullmatch(r"(\w+)_([1-9]\d{0,3})", name)
+    if matched and matched[1] in METRICS and METRICS[matched[1]].of_few:
+        return METRICS[matched[1]], int(matched[2])
+    if name not in METRICS:
         raise ValueError(
             f"unknown metric {name!r}{did_you_mean(name, METRICS)}: expected one of "
             f"{', '.join(METRICS)}"
         )
-    if n_best == 0:
-        return metric
-
-    def of_first(prediction: Prediction, observed: FloatArray, truth: FloatArray) -> FloatArray:
-        if n_best > len(prediction.samples):
-            raise ValueError(f"{name} needs {n_best} samples, got {len(prediction.samples)}")
-        first = replace(prediction, samples=prediction.samples[:n_best], probabilities=np.empty(0))
-        return metric.measure(first, observed, truth)
-
-    return replace(metric, measure=of_first)
-
-
-def _split(name: str) -> tuple[str, int]:
-    """The name of a metric without K, and K; 0 for all samples."""
-    matched = re.fullmatch(rf"({'|'.join(_BEST_OF)})_([1-9]\d{{0,3}})", name)
-    return (matched[1], int(matched[2])) if matched else (name, 0)
+    return METRICS[name], 0

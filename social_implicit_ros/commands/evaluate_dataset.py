@@ -12,10 +12,11 @@ from rich.table import Table
 
 from social_implicit_ros.commands import options as opt
 from social_implicit_ros.evaluation.benchmark.leave_one_out import ROBOT_ROWS, leave_one_out
-from social_implicit_ros.evaluation.benchmark.split_metrics import DISTRIBUTION_SAMPLES, ROWS, Row
+from social_implicit_ros.evaluation.benchmark.split_metrics import ROWS, Row
 from social_implicit_ros.evaluation.output_files import write_json
 from social_implicit_ros.evaluation.report.tables import metric_text
 from social_implicit_ros.evaluation.terminal import output_console
+from social_implicit_ros.metrics.table import DISTRIBUTION_SAMPLES
 from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 
 #: Name of the row of means over the splits, also in the results.

@@ -23,6 +23,8 @@ from social_implicit_ros.types import FloatArray, Prediction
 #: Function of the prediction, (A, H, 2) observed positions and (A, T, 2) ground truth of a scene,
 #: metres, that returns values: a row per agent, per pair of agents, or for the scene.
 Measure = Callable[[Prediction, FloatArray, FloatArray], FloatArray]
+#: Numbers of samples as in the evaluation of Social-Implicit, see `Metric.of_few`.
+FEW_SAMPLES, DISTRIBUTION_SAMPLES = 20, 1000
 #: The values of one scene.
 Measured = Mapping[Measure, FloatArray]
 
@@ -34,10 +36,13 @@ class Metric:
     Attributes:
         measure: computes the values of a scene.
         reduce: computes the metric from the values of all scenes.
+        of_few: whether it evaluates single samples, of which papers draw `FEW_SAMPLES`; all others
+            evaluate the distribution, from `DISTRIBUTION_SAMPLES`.
     """
 
     measure: Measure
     reduce: Callable[[FloatArray], float] = mean_of
+    of_few: bool = False
 
 
 def mean_of_column(index: int) -> Callable[[FloatArray], float]:
@@ -79,12 +84,12 @@ def levels_of_scene(prediction: Prediction, _: FloatArray, truth: FloatArray) ->
 
 #: Metric -> how it is computed.
 METRICS = {
-    "minADE": Metric(_best_of_n, mean_of_column(0)),
-    "minFDE": Metric(_best_of_n, mean_of_column(1)),
-    "MR": Metric(lambda p, _, truth: missed(p.samples, truth).astype(np.float64)),
-    "JADE": Metric(_joint, mean_of_column(0)),
-    "JFDE": Metric(_joint, mean_of_column(1)),
-    "CR": Metric(lambda p, _, truth: np.array([collision_rate(p.samples)])),
+    "minADE": Metric(_best_of_n, mean_of_column(0), of_few=True),
+    "minFDE": Metric(_best_of_n, mean_of_column(1), of_few=True),
+    "MR": Metric(lambda p, _, truth: missed(p.samples, truth).astype(np.float64), of_few=True),
+    "JADE": Metric(_joint, mean_of_column(0), of_few=True),
+    "JFDE": Metric(_joint, mean_of_column(1), of_few=True),
+    "CR": Metric(lambda p, _, truth: np.array([collision_rate(p.samples)]), of_few=True),
     "ADE_mean": Metric(_mean_path, mean_of_column(0)),
     "FDE_mean": Metric(_mean_path, mean_of_column(1)),
     "AMD": Metric(amd_of_scene, mean_of_column(0)),

@@ -30,6 +30,11 @@ def walks(n_scenes: int = 3, n_agents: int = 2, n_steps: int = 7) -> list[tuple]
     return scenes
 
 
+def walk() -> FloatArray:
+    """(2, 20, 2) displacements of two people, metres."""
+    return np.random.default_rng(0).normal(0.4, 0.1, (2, 20, 2))
+
+
 def straight(observed: FloatArray) -> FloatArray:
     step = observed[:, -1:] - observed[:, -2:-1]
     path = observed[:, -1:] + step * np.arange(1, 6)[:, None]
@@ -40,6 +45,27 @@ def straight(observed: FloatArray) -> FloatArray:
 def test_a_function_is_evaluated_on_scenes_of_any_horizon() -> None:
     found = si.evaluate(straight, walks(), metrics=["minADE_2", "minADE_4", "minFDE_1", "MR_1"])
     assert found == pytest.approx({"minADE_2": 1.0, "minADE_4": 0.0, "minFDE_1": 3.0, "MR_1": 1.0})
+
+
+def test_a_metric_does_not_depend_on_the_others() -> None:
+    """The 20 modes of the default model are not the first 20 of more samples."""
+    scenes = [(path[:, :8], path[:, 8:]) for path in (np.cumsum(walk(), axis=1) for _ in range(2))]
+    names = ["minADE_20", "JFDE", "minADE_50", "ES", "CR_5", "coverage_95"]
+    together = si.evaluate("default", scenes, metrics=names)
+    alone = [si.evaluate("default", scenes, metrics=name)[name] for name in names]
+    assert list(together) == names
+    assert list(together.values()) == alone
+
+
+def test_distributions_are_evaluated_from_1000_samples() -> None:
+    """As evaluate_dataset does: the energy score of 20 modes is that of another distribution."""
+    path = np.cumsum(walk(), axis=1)
+    scenes = [(path[:, :8], path[:, 8:])]
+    names = ["ES", "AMV", "minFDE"]
+    found = si.evaluate("default", scenes, metrics=names)
+    many, few = (si.evaluate("default", scenes, metrics=names, n_samples=n) for n in (1000, 20))
+    assert found == {**many, "minFDE": few["minFDE"]}
+    assert found["ES"] != few["ES"]
 
 
 def test_every_metric_has_a_value_for_a_model_of_the_package() -> None:

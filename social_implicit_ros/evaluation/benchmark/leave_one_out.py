@@ -17,7 +17,6 @@ import numpy as np
 from rich.console import Console
 
 from social_implicit_ros.evaluation.benchmark.split_metrics import (
-    DISTRIBUTION_SAMPLES,
     ROWS,
     Metrics,
     Row,
@@ -31,7 +30,7 @@ from social_implicit_ros.evaluation.benchmark.split_metrics import (
     with_tracker_noise,
 )
 from social_implicit_ros.metrics.displacement import distances
-from social_implicit_ros.metrics.table import Metric, measured, reduced
+from social_implicit_ros.metrics.table import DISTRIBUTION_SAMPLES, Metric, measured, reduced
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.kalman import tuned_error_m
 from social_implicit_ros.models.registry import BASELINES

@@ -15,7 +15,6 @@ import numpy as np
 from rich.console import Console
 
 from social_implicit_ros.evaluation.benchmark.split_metrics import (
-    DISTRIBUTION_SAMPLES,
     Metrics,
     average_metrics,
     candidate,
@@ -30,6 +29,7 @@ from social_implicit_ros.metrics.amd import (
 )
 from social_implicit_ros.metrics.displacement import best_of_n
 from social_implicit_ros.metrics.kde import kde_nll
+from social_implicit_ros.metrics.table import DISTRIBUTION_SAMPLES
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT, Scene, split_scenes
 from social_implicit_ros.types import FloatArray

@@ -40,6 +40,7 @@ from social_implicit_ros.metrics.situations import (
     walking_regions,
 )
 from social_implicit_ros.metrics.table import (
+    DISTRIBUTION_SAMPLES,
     METRICS,
     Measure,
     Metric,
@@ -74,13 +75,11 @@ class Row(NamedTuple):
         unit: unit of the values; `count` for the number of positions at which the published AMD or
             KDE is undefined, so that the mean uses a substitute.
         ideal: value of a perfect prediction.
-        of_few: whether it is computed from K samples instead of `DISTRIBUTION_SAMPLES`.
     """
 
     metric: Metric
     unit: str
     ideal: str
-    of_few: bool = False
 
 
 def _ratio_of_means(values: FloatArray) -> float:
@@ -93,14 +92,14 @@ def _count(values: FloatArray) -> float:
 
 #: Every metric of the benchmark in the order of tables and files.
 ROWS: dict[str, Row] = {
-    "ade": Row(METRICS["minADE"], "m", "low", of_few=True),
-    "fde": Row(METRICS["minFDE"], "m", "low", of_few=True),
+    "ade": Row(METRICS["minADE"], "m", "low"),
+    "fde": Row(METRICS["minFDE"], "m", "low"),
     "mean_ade": Row(METRICS["ADE_mean"], "m", "low"),
     "mean_fde": Row(METRICS["FDE_mean"], "m", "low"),
-    "jade": Row(METRICS["JADE"], "m", "low", of_few=True),
-    "jfde": Row(METRICS["JFDE"], "m", "low", of_few=True),
-    "miss_rate": Row(METRICS["MR"], "%", "low", of_few=True),
-    "collision_rate": Row(METRICS["CR"], "%", "low", of_few=True),
+    "jade": Row(METRICS["JADE"], "m", "low"),
+    "jfde": Row(METRICS["JFDE"], "m", "low"),
+    "miss_rate": Row(METRICS["MR"], "%", "low"),
+    "collision_rate": Row(METRICS["CR"], "%", "low"),
     "amd": Row(METRICS["AMD"], "", "1.253"),
     "amv": Row(METRICS["AMV"], "m^2", "low"),
     "kde": Row(METRICS["KDE_NLL"], "nats", "low"),
@@ -138,9 +137,6 @@ ROWS: dict[str, Row] = {
 }
 #: Metrics that are printed without --all-metrics, and metrics that include single agents.
 DISPLACEMENT, JOINT = ("ade", "fde"), ("jade", "jfde", "collision_rate")
-
-#: Number of samples for metrics of the distribution, as in the reference implementation.
-DISTRIBUTION_SAMPLES = 1000
 
 
 class BenchmarkError(ValueError):
@@ -185,8 +181,8 @@ def evaluate_split(
         `kde_degenerate`, the numbers of positions at which the published AMD or KDE is undefined.
     """
     chosen = ROWS if all_metrics else {name: ROWS[name] for name in DISPLACEMENT}
-    few = n_samples, [row.metric for row in chosen.values() if row.of_few]
-    many = DISTRIBUTION_SAMPLES, [row.metric for row in chosen.values() if not row.of_few]
+    few = n_samples, [row.metric for row in chosen.values() if row.metric.of_few]
+    many = DISTRIBUTION_SAMPLES, [row.metric for row in chosen.values() if not row.metric.of_few]
 
     def measure(
         wanted: Sequence[tuple[int, list[Metric]]], index: int, scene: Scene
