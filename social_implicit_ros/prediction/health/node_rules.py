@@ -91,8 +91,8 @@ def contested_transforms(now: Snapshot) -> Iterable[Finding]:
 
 def few_predicted(now: Snapshot) -> Iterable[Finding]:
     """Fewer people are predicted than are tracked."""
-    is_named = any(tracker.unpredicted_s >= PATIENCE_S for tracker in now.trackers)
-    if now.few_predicted_s >= PATIENCE_S and not is_named:
+    is_named = any(tracker.unpredicted_s >= now.patience_s for tracker in now.trackers)
+    if now.few_predicted_s >= now.patience_s and not is_named:
         yield Finding(
             "few_predicted",
             f"only {now.n_predicted} of {now.n_tracked} agents are predicted",

@@ -196,13 +196,13 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
     ),
     _OfTracker(
         "nobody",
-        lambda t, now: t.unpredicted_s >= PATIENCE_S,
+        lambda t, now: t.unpredicted_s >= now.patience_s,
         "nobody on {t.topic} has been predicted for {t.unpredicted_s:.0f} s",
         _why_nobody,
     ),
     _OfTracker(
         "lost",
-        lambda t, now: t.skipping_s >= PATIENCE_S > t.unpredicted_s,
+        lambda t, now: t.skipping_s >= now.patience_s > t.unpredicted_s,
         lambda t, now: main_skip_reason(t),
     ),
     node_rules.few_predicted,

@@ -225,6 +225,11 @@ class Snapshot:
     tick_reasons: Counter[SkipReason] = field(default_factory=Counter)
 
     @property
+    def patience_s(self) -> float:
+        """Time for which people may be tracked and not predicted: two messages of slow trackers."""
+        return max(PATIENCE_S, self.state.track_timeout_s)
+
+    @property
     def waits_for(self) -> str:
         """Why the node is not active, and what activates it."""
         label = "activate" if self.state.lifecycle == "inactive" else "configure"

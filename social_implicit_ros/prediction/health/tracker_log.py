@@ -145,7 +145,7 @@ class TrackerLog(TrackerCounts):
         # In the last reports: stamp in seconds, and x, y and z in metres, by id.
         self._places: deque[dict[str, FloatArray]] = deque(maxlen=_N_PLACES)
         self._reassigned: deque[tuple[float, int, int]] = deque(maxlen=_N_REASSIGNED)
-        self._was_predicted = False
+        self._was_predicted = self._is_between = False
         self._periods: deque[Counter[SkipReason | str]] = deque([Counter()], maxlen=_N_PERIODS)
 
     def add(self, decoded: DecodedMessage) -> None:
@@ -285,6 +285,17 @@ class TrackerLog(TrackerCounts):
             has_tick: the period had a tick, or no message.
         """
         began_s, self._time_s = self._time_s, self._time_s + elapsed_s
+        self.silent_s += elapsed_s
+        # Between two messages of a slow tracker nothing changes.
+        self._is_between = self.silent_s <= timeout_s
+        if self.last_message_s is not None and self.last_message_s >= self._ended_s:
+            self.silent_s, self._is_between = min(now_s - self.last_message_s, elapsed_s), False
+        self._ended_s = now_s
+        if self.newest_ns is not None:
+            self.age_s = (now_ns - self.newest_ns) / NS_PER_S
+        self.id_lifetime_s = self.ids.median_s(timeout_s)
+        if self._is_between:
+            return
         n_predicted = self.n_predicted if has_tick else 0
         self._was_predicted |= n_predicted > 0
         counts = self._periods[-1]
@@ -300,14 +311,8 @@ class TrackerLog(TrackerCounts):
         total: Counter[SkipReason | str] = sum(self._periods, Counter())
         self.n_entries, self.n_ignored = total["entries"], total["ignored"]
         self.skipped = {reason: total[reason] for reason in SkipReason if total[reason]}
-        self.id_lifetime_s = self.ids.median_s(timeout_s)
-        self.silent_s += elapsed_s
-        if self.last_message_s is not None and self.last_message_s >= self._ended_s:
-            self.silent_s = min(now_s - self.last_message_s, elapsed_s)
-        self._ended_s = now_s
-        if self.newest_ns is not None:
-            self.age_s = (now_ns - self.newest_ns) / NS_PER_S
 
     def begin_period(self) -> None:
-        """Begins the period of the next report."""
-        self._periods.append(Counter())
+        """Begins the period of the next report, or continues until a slow tracker's message."""
+        if not self._is_between:
+            self._periods.append(Counter())

@@ -127,6 +127,40 @@ def test_a_slow_or_paused_replay_is_not_silent(log: DiagnosticsLog, factor: floa
             assert "no tracks on /tracks" not in status.message
 
 
+def slow_tracker(log: DiagnosticsLog, skipped: Counter[SkipReason], n_s: int) -> list[str]:
+    """Warnings of a tracker with a message each 2.5 s whose five entries nobody predicts."""
+    state, kinds = replace(ACTIVE, track_timeout_s=3.0), []
+    for second in range(1, n_s + 1):
+        if second % 5 in (1, 3):
+            tracks = Tracks(second * S, (), np.empty((0, 2)))
+            log.add_arrival("", second - 0.5)
+            log.add_decoded("", DecodedMessage(tracks, "odom", skipped, 5, examples={}))
+            log.add_message("", tracks)
+        for _ in range(10):
+            log.add_tick(0.002, 0, [], 0)
+        kinds.append(values(report(log, float(second), state))["warnings"])
+    return kinds
+
+
+def test_faults_of_a_slow_tracker_are_warnings_between_its_messages(log: DiagnosticsLog) -> None:
+    kinds = slow_tracker(log, Counter({SkipReason.EMPTY_ID: 5}), 40)
+    assert set(kinds[5:]) == {"nobody./tracks"}
+    assert "100% of the entries" in "".join(finding.text for finding in log.findings)
+
+
+def test_a_slow_tracker_may_take_its_timeout_for_a_first_prediction(log: DiagnosticsLog) -> None:
+    assert slow_tracker(log, Counter(), 6) == ["", "", "", "", "", "nobody./tracks"]
+
+
+def test_the_faults_of_a_tracker_that_falls_silent_end(log: DiagnosticsLog) -> None:
+    slow_tracker(log, Counter({SkipReason.EMPTY_ID: 5}), 20)
+    for second in range(21, 28):
+        log.add_tick(0.002, 0, [], 0)
+        status = report(log, float(second), replace(ACTIVE, track_timeout_s=3.0))
+    assert values(status)["warnings"].split(", ")[0] == "silent./tracks"
+    assert "nobody" not in values(status)["warnings"]
+
+
 def test_a_message_without_people_counts_as_received(log: DiagnosticsLog) -> None:
     log.add_arrival("", 10.0)
     log.add_decoded("", DecodedMessage(None, "", Counter()))
