@@ -352,6 +352,8 @@ class PredictorNode(ParameterNode):
             return
         if self._tick_timer.is_running:  # use_sim_time may have changed
             self._tick_timer.restart(session.config.predictor.tick_rate_hz)
+        if jump.delta.nanoseconds < 0:
+            self.reporter.log.add_jump_back()
         if session.predictor.clock_jumped_back(self._now_ns()):
             session.predictor.reset()
             self._lookup.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -159,6 +160,24 @@ def test_a_clock_that_stops_is_a_warning_until_it_continues(stage: Stage) -> Non
     assert status.level == DiagnosticStatus.WARN
     assert value_of(status, "tick_rate_hz") == "0.00"
     assert stage.play(is_complete, delay_s=0.0).stamp_ns <= stage.now_ns
+
+
+def test_two_publishers_of_the_clock_are_named(stage: Stage) -> None:
+    other = stage.node.publisher(Clock, "/clock")
+    ahead_ns = itertools.cycle([0, 100 * S])
+
+    reports: list[DiagnosticArray] = stage.node.collect(DiagnosticArray, "/diagnostics")
+
+    def is_warned() -> bool:
+        stage.now_ns += CLOCK_STEP_NS
+        other.publish(Clock(clock=stamp_to_msg(stage.now_ns + next(ahead_ns))))
+        texts = [status.message for status in predictions_of(reports)]
+        return any("/clock is published by /peer, /peer: one node alone" in t for t in texts)
+
+    stage.node.wait_for(is_warned, "a warning of two clocks")
+    stage.node.peer.node.destroy_publisher(other)
+    stage.now_ns += 200 * S
+    stage.play(is_complete, delay_s=0.0)
 
 
 @pytest.mark.parametrize("jump_s", [3600, -3600])

@@ -19,6 +19,9 @@ _MAX_VARIANCE_M2 = 25.0
 _MAX_GROWTH = 4.0
 #: Ratio of measured to requested tick rate below which the status is WARN.
 _MIN_RATE_SHARE = 0.8
+#: Jumps of the clock back within a report from which on it jumps to and fro. A replay that starts
+#: again and a reset of a simulator are one jump.
+_MIN_JUMPS_BACK = 2
 #: Time for which a killed node may stay in the graph, seconds; the default lease of DDS is 20 s.
 _GHOST_S = 25.0
 
@@ -59,6 +62,14 @@ def around(now: Snapshot) -> Iterable[Finding]:
             "clock",
             "no tick: use_sim_time is true and nobody publishes /clock",
             "publish it (ros2 bag play --clock), or set use_sim_time to false",
+            log_after_s=PATIENCE_S,
+        )
+    if now.n_jumps_back >= _MIN_JUMPS_BACK:
+        yield Finding(
+            "clock",
+            f"the clock jumped back {now.n_jumps_back} times within a second; /clock is published "
+            f"by {', '.join(now.surroundings.clocks) or 'nobody'}",
+            "one node alone may publish it, such as one simulator or one ros2 bag play --clock",
             log_after_s=PATIENCE_S,
         )
     if now.surroundings.broken:

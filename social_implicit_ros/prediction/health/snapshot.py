@@ -89,6 +89,7 @@ class Surroundings:
     Attributes:
         endpoints: the node's subscriptions by topic.
         broken: endpoints of other nodes that do not match this node's, a line each.
+        clocks: nodes that publish `/clock`.
         lacks_clock: simulated time is used and nobody publishes `/clock`.
         waits_for_manager: the parameter `autostart` is false.
         n_namesakes: other nodes of the same name and namespace.
@@ -96,6 +97,7 @@ class Surroundings:
 
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
     broken: tuple[str, ...] = ()
+    clocks: tuple[str, ...] = ()
     lacks_clock: bool = False
     waits_for_manager: bool = False
     n_namesakes: int = 0
@@ -201,6 +203,7 @@ class Snapshot:
         refusals: kind -> text of messages refused since the last report.
         failure: why the last tick failed since the last report; empty if none did.
         robot_lost: the robot's position was unknown in a tick since the last report.
+        n_jumps_back: jumps of the clock back since the last report.
         rate_hz: measured ticks per second; None if unknown.
         n_tracked: tracked people in the newest tick.
         n_predicted: predicted people in the newest tick.
@@ -218,6 +221,7 @@ class Snapshot:
     refusals: dict[str, str] = field(default_factory=dict)
     failure: str = ""
     robot_lost: bool = False
+    n_jumps_back: int = 0
     rate_hz: float | None = None
     n_tracked: int = 0
     n_predicted: int = 0

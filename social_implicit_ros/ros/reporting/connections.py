@@ -30,11 +30,13 @@ def surroundings_of(
     """State of the node's subscriptions, publishers and clock according to the ROS graph."""
     endpoints = [_endpoint(node, subscription) for subscription in subscriptions]
     simulated = node.get_parameter("use_sim_time").value
+    clocks = node.get_publishers_info_by_topic("/clock") if simulated else ()
     names = node.get_node_names_and_namespaces()
     return Surroundings(
         {endpoint.topic: endpoint for endpoint in endpoints},
         tuple(_broken_connections(node, subscriptions, publishers)),
-        lacks_clock=bool(simulated) and node.count_publishers("/clock") == 0,
+        clocks=tuple(sorted(map(_name, clocks))),
+        lacks_clock=bool(simulated) and not clocks,
         waits_for_manager=not node.get_parameter("autostart").value,
         n_namesakes=max(names.count((node.get_name(), node.get_namespace())) - 1, 0),
     )

@@ -96,7 +96,12 @@ class DiagnosticsLog:
         self._began_ns = now_ns
         self._ticks_s: list[float] = []
         self._now = replace(
-            self._now, tick_reasons=Counter(), refusals={}, failure="", robot_lost=False
+            self._now,
+            tick_reasons=Counter(),
+            refusals={},
+            failure="",
+            robot_lost=False,
+            n_jumps_back=0,
         )
         self._n_period_messages = 0
         for tracker in self.trackers.values():
@@ -170,6 +175,10 @@ class DiagnosticsLog:
     def add_lost_robot(self) -> None:
         """The robot's position was unknown in a tick."""
         self._now.robot_lost = True
+
+    def add_jump_back(self) -> None:
+        """The clock jumped back."""
+        self._now.n_jumps_back += 1
 
     def add_reset(self) -> None:
         """All histories were cleared."""

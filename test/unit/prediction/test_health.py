@@ -56,6 +56,10 @@ def test_a_healthy_node_has_no_findings() -> None:
     assert status_of_findings(WELL, []) == (Level.OK, "predicting 3 of 3 agents")
 
 
+def test_a_clock_that_starts_again_is_no_fault() -> None:
+    assert findings_of(replace(WELL, n_jumps_back=1)) == []
+
+
 def test_somebody_who_is_reported_and_not_predicted_is_named() -> None:
     seen = {SkipReason.TOO_FEW_OBSERVATIONS: "'7'"}
     text = text_of(with_tracker(n_waiting=1, waiting_s=3.0, examples=seen))
@@ -189,6 +193,10 @@ def test_an_implausible_speed_explains_broken_tracks() -> None:
         ({"variance_m2": 400.0}, ("400 m^2", "correct the tracker's covariance")),
         ({"contested": ["'a' in 'b' jumps"]}, ("'a' in 'b' jumps", "two nodes publish")),
         ({"surroundings": Surroundings(lacks_clock=True)}, ("nobody publishes /clock",)),
+        (
+            {"n_jumps_back": 9, "surroundings": Surroundings(clocks=("/gazebo", "/player"))},
+            ("jumped back 9 times", "published by /gazebo, /player", "one node alone"),
+        ),
         ({"surroundings": Surroundings(n_namesakes=1)}, ("1 more node", "another namespace")),
         ({"surroundings": Surroundings(broken=("no messages from /a",))}, ("from /a",)),
         ({"refusals": {"frame": "no frame 'x'"}}, ("no frame 'x'",)),
