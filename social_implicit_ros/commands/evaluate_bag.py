@@ -193,7 +193,7 @@ def _prepared(options: argparse.Namespace) -> list[Job]:
     for name in request.models:
         steps_of(load_model(name), settings)
     truths = filter(None, map(request.ground_truth_of, paths))
-    request = replace(request, **opt.recording_choices(options, [*paths, *truths]))
+    request = replace(request, choices=opt.recording_choices(options, [*paths, *truths]))
     opt.make_folder(options.out)
     return jobs_of(paths, request, options.out)
 

@@ -31,7 +31,7 @@ from social_implicit_ros.evaluation.navigation.study import (
     advice,
 )
 from social_implicit_ros.evaluation.output_files import write_json, written_beside
-from social_implicit_ros.evaluation.request import Request, opened_recording
+from social_implicit_ros.evaluation.request import Request
 from social_implicit_ros.evaluation.terminal import output_console, progress_bar, shown_task
 from social_implicit_ros.prediction.replay_settings import load_choices
 from social_implicit_ros.recordings.bag import find_bags
@@ -108,7 +108,7 @@ def _evaluate(options: argparse.Namespace, console: Console) -> None:
 def _crowd(
     path: Path, request: Request, trial: Trial, options: argparse.Namespace, progress: Progress
 ) -> Crowd:
-    source = opened_recording(path, request).part(options.start, options.duration)
+    source = request.opened(path).part(options.start, options.duration)
     with shown_task(progress, path.name) as show:
         crowd = crowd_of(source, request, show)
     if trial.shows_plan and trial.attentive is not None and source.robot is None:

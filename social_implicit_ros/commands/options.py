@@ -29,7 +29,7 @@ from social_implicit_ros.prediction.replay_settings import (
 from social_implicit_ros.recordings.bag import DEFAULT_FRAME, is_bag
 from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 from social_implicit_ros.recordings.text_formats.text import FRAMES_PER_SECOND, TextFormat
-from social_implicit_ros.recordings.track_source import TrackSource, open_source
+from social_implicit_ros.recordings.track_source import SourceChoices, TrackSource, open_source
 from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.untrusted_files import error_text, printable_text, short_text
 
@@ -106,8 +106,8 @@ def given_options(options: argparse.Namespace, names: Iterable[str]) -> list[str
 
 def recording_choices(
     options: argparse.Namespace, recordings: Sequence[Path], of_bags: Sequence[str] = OF_BAGS
-) -> dict[str, Any]:
-    """The arguments of `open_source` that the options and --params set, without the settings.
+) -> SourceChoices:
+    """What the options and --params choose of the recordings.
 
     Raises:
         ValueError: an invalid choice, or an option that applies to none of the recordings: an
@@ -124,11 +124,12 @@ def recording_choices(
             raise ValueError(f"{', '.join(given)}: only for recordings that are {what}")
     node = load_choices(getattr(options, "params", None), options.tracker)
     columns = tuple(options.columns.split(",")) if options.columns else ()
-    return {
-        "topic": options.tracks or node.topic,
-        "tracker": node.tracker,
-        "text": TextFormat(options.frames_per_second, options.seconds, columns),
-    }
+    return SourceChoices(
+        topic=options.tracks or node.topic,
+        tracker=node.tracker,
+        odometry=getattr(options, "odometry", None),
+        text=TextFormat(options.frames_per_second, options.seconds, columns),
+    )
 
 
 def request_of(
@@ -150,10 +151,9 @@ def request_of(
     return Request(
         models=tuple(dict.fromkeys(models)),
         settings=settings,
-        odometry=options.odometry,
+        choices=recording_choices(options, recordings),
         map_file=options.map,
         uses_map=not options.no_map,
-        **recording_choices(options, recordings),
         **own,
     )
 
@@ -214,15 +214,9 @@ def opened_to_publish(
     Raises:
         ValueError: an invalid choice, or an unreadable recording.
     """
-    settings = settings_of(command, options)
-    recording = open_source(
-        options.file,
-        **recording_choices(options, [options.file], ("tracks", "tracker")),
-        fixed_frame=settings.fixed_frame,
-        names_frame=True,
-        stamp_spread_s=settings.stamp_spread_s,
-    )
-    return recording, settings
+    settings = replace(settings_of(command, options), robot="none")
+    choices = recording_choices(options, [options.file], ("tracks", "tracker"))
+    return open_source(options.file, settings, choices, names_frame=True), settings
 
 
 def add_section_options(parser: argparse.ArgumentParser, of_what: str = "") -> None:

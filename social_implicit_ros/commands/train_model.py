@@ -15,7 +15,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from social_implicit_ros.commands import options as opt
-from social_implicit_ros.evaluation.request import Request, opened_recording
 from social_implicit_ros.evaluation.terminal import progress_bar
 from social_implicit_ros.models.card import ModelCard
 from social_implicit_ros.models.onnx_model import OnnxModel
@@ -25,7 +24,7 @@ from social_implicit_ros.recordings.bag import find_bags
 from social_implicit_ros.recordings.left_out import LeftOut
 from social_implicit_ros.recordings.scenes import WINDOW_NS, bag_scenes
 from social_implicit_ros.recordings.text_formats.eth_ucy import Scene
-from social_implicit_ros.recordings.track_source import TrackSource
+from social_implicit_ros.recordings.track_source import TrackSource, open_source
 from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.training.comparison import comparison_table, evaluate_model, worse_metrics
 from social_implicit_ros.training.time_split import Parts, joined, people_of, split_in_time
@@ -97,8 +96,8 @@ def _run(options: argparse.Namespace, console: Console, progress_console: Consol
     if file.exists() and file.samefile(path):
         raise ValueError(f"{file} is the base model and is not overwritten: give another --name")
     paths = find_bags(options.bags)
-    request = Request((before.name,), settings, **opt.recording_choices(options, paths))
-    sources = [opened_recording(path, request) for path in paths]
+    choices = opt.recording_choices(options, paths)
+    sources = [open_source(path, settings, choices) for path in paths]
     recorded = _read(sources, settings, progress_console)
     parts = joined(recorded)
     _print_parts(parts, console)

@@ -25,7 +25,7 @@ from social_implicit_ros.evaluation.faulty_tracker.reference import (
 from social_implicit_ros.evaluation.parts import PartWriter
 from social_implicit_ros.evaluation.replay import BagReplay
 from social_implicit_ros.evaluation.report.highlights import SceneChooser, TrackMap, WorstMoments
-from social_implicit_ros.evaluation.request import Request, opened_recording
+from social_implicit_ros.evaluation.request import Request
 from social_implicit_ros.evaluation.tally import Tally, TrackerScorer, counts_of
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.registry import load_model
@@ -70,7 +70,7 @@ def evaluate_recording(
     for model in models.values():
         # Warm-up, as in the node: the first run of a model file is slow.
         model.predict(np.zeros((2, 2, 2)), n_samples=request.settings.pipeline.n_samples)
-    whole = opened_recording(path, request)
+    whole = request.opened(path)
     source = whole.part(request.start_s, request.duration_s)
     reference = _reference(source, request)
     walls = request.floor_plan(path)
@@ -110,7 +110,7 @@ def _reference(source: TrackSource, request: Request) -> Reference | None:
     settings = request.settings
     truth = request.ground_truth_of(source.path)
     if truth is not None:
-        opened = opened_recording(truth, request)
+        opened = request.opened(truth)
         return with_ground_truth(source, opened, settings, request.ground_truth_shift_s)
     if request.faults is not None:
         return with_simulated_tracker(source, request.faults, settings)

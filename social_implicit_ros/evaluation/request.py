@@ -9,8 +9,7 @@ from social_implicit_ros.evaluation.faulty_tracker.tracker_faults import Tracker
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.floor_plan import floor_plan_of, load_map
-from social_implicit_ros.recordings.text_formats.text import TextFormat
-from social_implicit_ros.recordings.track_source import TrackSource, open_source
+from social_implicit_ros.recordings.track_source import SourceChoices, TrackSource, open_source
 from social_implicit_ros.settings import PredictorConfig
 
 
@@ -21,18 +20,14 @@ class Request:
     Attributes:
         models: names or files, in the order of the report; the first is the primary model.
         settings: settings of the predictor.
-        topic: topic of the tracks; None selects it automatically.
-        tracker: name or file of the tracker mapping; None selects it automatically.
+        choices: what to read in the recordings.
         faults: faults of a simulated tracker between the recording and the predictor; None for no
             simulated tracker.
         ground_truth: an independent recording of the ground truth, or a folder with one of the
             same name for each recording; None if the evaluated tracks are their own ground truth.
         ground_truth_shift_s: offset that is added to the stamps of the ground truth, seconds.
-        odometry: topic of the robot's odometry, if `settings.robot` needs it; None selects it
-            automatically.
         n_moments: maximum number of ticks of each recording at which distributions are evaluated,
             see `distribution`.
-        text: how text recordings are read.
         map_file: YAML file of a map server; None uses the map in the recording, if it has one.
         uses_map: whether walls of a map are used.
         is_adaptive: whether the regions of every model adapt during each recording, without stored
@@ -42,19 +37,20 @@ class Request:
 
     models: tuple[str, ...]
     settings: PredictorConfig
-    topic: str | None = None
-    tracker: str | None = None
+    choices: SourceChoices = SourceChoices()  # noqa: RUF009 (frozen)
     n_moments: int = 0
     start_s: float = 0.0
     duration_s: float | None = None
-    odometry: str | None = None
     faults: TrackerFaults | None = None
     ground_truth: Path | None = None
     ground_truth_shift_s: float = 0.0
-    text: TextFormat = TextFormat()  # noqa: RUF009 (frozen)
     map_file: Path | None = None
     uses_map: bool = True
     is_adaptive: bool = False
+
+    def opened(self, path: Path) -> TrackSource:
+        """Opens a recording; raises as `open_source`."""
+        return open_source(path, self.settings, self.choices)
 
     def floor_plan(self, path: Path) -> FloorPlan | None:
         """The walls that predictions keep out of; raises RecordingError for an unreadable map."""
@@ -75,19 +71,3 @@ class Request:
         if not (truth / path.name).exists():
             raise RecordingError(f"{path}: {truth} has no ground truth named {path.name}")
         return truth / path.name
-
-
-def opened_recording(path: Path, request: Request) -> TrackSource:
-    """Opens a recording as a request asks; raises as `open_source`."""
-    settings = request.settings
-    return open_source(
-        path,
-        topic=request.topic,
-        tracker=request.tracker,
-        fixed_frame=settings.fixed_frame,
-        text=request.text,
-        stamp_spread_s=settings.stamp_spread_s,
-        robot=settings.robot,
-        robot_frame=settings.robot_frame,
-        odometry=request.odometry,
-    )

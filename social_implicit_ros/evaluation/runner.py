@@ -93,7 +93,8 @@ def jobs_of(paths: Sequence[Path], request: Request, out: Path) -> list[Job]:
     """One job for each recording, in the folder `out`; creates its subfolder `parts`."""
     parts = parts_folder(out)
     parts.mkdir(parents=True, exist_ok=True)
-    tracker = repr(find_tracker_spec(request.tracker)) if request.tracker else None
+    name = request.choices.tracker
+    tracker = repr(find_tracker_spec(name)) if name else None
     models = [fingerprint_of(load_model(name)) for name in request.models]
     asked = _digest([PART_VERSION, asdict(request), models, tracker, _map_of(request)])
     jobs = []

@@ -27,7 +27,7 @@ def transform_connections(reader: BagReader) -> tuple[list[Topic], list[Topic]]:
 
 
 def choose_fixed_frame(
-    path: Path, reader: BagReader, frame_id: str, fixed_frame: str | None, *, is_name: bool = False
+    path: Path, reader: BagReader, frame_id: str, fixed_frame: str, *, is_name: bool = False
 ) -> tuple[str, list[str]]:
     """Chooses the frame to predict in; returns it, and notes about it.
 
@@ -35,7 +35,7 @@ def choose_fixed_frame(
         path: path of the recording, for errors.
         reader: reads the recording.
         frame_id: frame of the tracks.
-        fixed_frame: the user's choice; None chooses a frame that does not move.
+        fixed_frame: the user's choice; empty chooses a frame that does not move.
         is_name: use `fixed_frame` only if transforms lead to it; else it only names the frame.
 
     Raises:
@@ -59,7 +59,7 @@ def choose_fixed_frame(
     if fixed_frame:
         if transforms.path(fixed_frame, frame_id) is not None:
             return fixed_frame, []
-        chosen, notes = choose_fixed_frame(path, reader, frame_id, None)
+        chosen, notes = choose_fixed_frame(path, reader, frame_id, "")
         text = f"no transform leads from {frame_id} to {fixed_frame}, which is a name for {chosen}"
         return chosen, [text, *notes]
     chain = transforms.ancestors(frame_id)

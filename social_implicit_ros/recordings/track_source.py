@@ -60,6 +60,23 @@ class RobotSource:
 
 
 @dataclass(frozen=True)
+class SourceChoices:
+    """What to read in recordings; everything that is left out is found in each recording.
+
+    Attributes:
+        topic: topic of the tracks; None if only one qualifies.
+        tracker: name or file of a mapping; None if the topic's type has a shipped one.
+        odometry: topic of the robot's odometry; None if there is only one.
+        text: format of recordings that are not bags.
+    """
+
+    topic: str | None = None
+    tracker: str | None = None
+    odometry: str | None = None
+    text: TextFormat = TextFormat()  # noqa: RUF009 (frozen)
+
+
+@dataclass(frozen=True)
 class TrackSource:
     """A recording, and how to read its tracks; text has no topic, tracker and frames.
 
@@ -136,31 +153,19 @@ class TrackSource:
 
 def open_source(
     path: Path,
+    settings: PredictorConfig = PredictorConfig(fixed_frame=""),  # noqa: B008 (frozen)
+    choices: SourceChoices = SourceChoices(),
     *,
-    topic: str | None = None,
-    tracker: str | None = None,
-    fixed_frame: str | None = None,
     names_frame: bool = False,
-    text: TextFormat = TextFormat(),  # noqa: B008 (frozen)
-    robot: str = "none",
-    robot_frame: str = "base_link",
-    odometry: str | None = None,
-    stamp_spread_s: float = PredictorConfig.stamp_spread_s,
 ) -> TrackSource:
     """Opens a recording and determines how to read it.
 
     Args:
         path: a rosbag2 folder, an `.mcap` or `.db3` file, or a file that
             `recordings.text_formats.columns` reads.
-        topic: topic of the tracks; may be omitted if only one topic qualifies.
-        tracker: name or file of a mapping; may be omitted if the topic's type has a shipped one.
-        fixed_frame: frame into which tracks are transformed; None chooses one that does not move.
+        settings: settings of a node. An empty `fixed_frame` chooses a frame that does not move.
+        choices: what to read.
         names_frame: use `fixed_frame` only as a name if no transform leads to it.
-        text: format of a recording that is not a bag.
-        robot: the node's parameter of this name.
-        robot_frame: the node's parameter of this name.
-        odometry: topic of the robot's odometry; may be omitted if there is only one.
-        stamp_spread_s: the node's parameter of this name.
 
     Raises:
         RecordingError: not a recording, damaged, or without such tracks.
@@ -169,11 +174,11 @@ def open_source(
     if not path.exists():
         raise RecordingError(f"no recording {path}: no such file or folder")
     if not is_bag(path):
-        return _open_text(path, text, robot)
-    wanted = None if tracker is None else find_tracker_spec(tracker)
+        return _open_text(path, choices.text, settings.robot)
+    wanted = None if choices.tracker is None else find_tracker_spec(choices.tracker)
     with opened_bag(path) as reader:
-        connections, spec = _choose_topic(path, reader, topic, wanted)
-        spec = replace(spec, stamp_spread_s=stamp_spread_s)
+        connections, spec = _choose_topic(path, reader, choices.topic, wanted)
+        spec = replace(spec, stamp_spread_s=settings.stamp_spread_s)
         ensure_definition(reader, spec.message_type)
         decode = decoder_of(spec, reader)
         begin_ns, received_ns, first = _first_decoded(reader, connections, decode, path)
@@ -185,7 +190,7 @@ def open_source(
             reasons = reasons and f"; left out: {reasons} (see the filters of the tracker mapping)"
             raise RecordingError(f"{path}, topic {topic}: no message contains a person{reasons}")
         chosen_frame, notes = choose_fixed_frame(
-            path, reader, first.frame_id, fixed_frame, is_name=names_frame
+            path, reader, first.frame_id, settings.fixed_frame, is_name=names_frame
         )
         clock_notes = _notes_on_clock(received_ns, first.tracks.stamp_ns)
         notes += clock_notes
@@ -195,7 +200,7 @@ def open_source(
             for other in reader.topics
             if other.topic == topic and other.msgtype != spec.message_type
         ]
-        robot_source, robot_notes = _robot(path, reader, robot, robot_frame, odometry)
+        robot_source, robot_notes = _robot(path, reader, settings, choices.odometry)
         return TrackSource(
             path=path,
             topic=topic,
@@ -340,14 +345,14 @@ def _first_decoded(
 
 
 def _robot(
-    path: Path, reader: BagReader, robot: str, robot_frame: str, odometry: str | None
+    path: Path, reader: BagReader, settings: PredictorConfig, odometry: str | None
 ) -> tuple[RobotSource | None, list[str]]:
     """The source of the robot's position, and notes about it."""
-    if robot == "none":
+    if settings.robot == "none":
         return None, []
     plan = _plan_topic(reader)
-    if robot == "tf":
-        return RobotSource(frame_id=robot_frame, plan=plan), []
+    if settings.robot == "tf":
+        return RobotSource(frame_id=settings.robot_frame, plan=plan), []
     topics = sorted({c.topic for c in reader.topics if c.msgtype == ODOMETRY})
     if odometry is not None and odometry not in topics:
         raise RecordingError(

@@ -23,7 +23,7 @@ from social_implicit_ros.evaluation.benchmark.split_metrics import (
     families,
     load_benchmark_model,
 )
-from social_implicit_ros.evaluation.request import Request, opened_recording
+from social_implicit_ros.evaluation.request import Request
 from social_implicit_ros.evaluation.terminal import progress_bar
 from social_implicit_ros.metrics.reliability import coverage, reliability_curve, scores_of_curves
 from social_implicit_ros.models.base import TrajectoryModel
@@ -114,7 +114,7 @@ def recording_cases(paths: Iterable[Path], request: Request) -> list[Case]:
     models = {name: load_model(name) for name in request.models}
     opened = [
         (
-            opened_recording(path, request).part(request.start_s, request.duration_s),
+            request.opened(path).part(request.start_s, request.duration_s),
             request.floor_plan(path),
         )
         for path in paths

@@ -33,6 +33,7 @@ from social_implicit_ros.commands.options import (
 )
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.text_formats.text import TextFormat
+from social_implicit_ros.recordings.track_source import SourceChoices
 from social_implicit_ros.untrusted_files import error_text
 
 
@@ -176,11 +177,8 @@ def test_options_of_recordings_have_one_name(command: str, tmp_path: Path) -> No
         ]
     )
     assert given.fixed_frame == "map"
-    assert recording_choices(given, []) == {
-        "topic": "/t",
-        "tracker": "people",
-        "text": TextFormat(15.0, False, ("a", "b", "c", "d")),
-    }
+    text = TextFormat(15.0, False, ("a", "b", "c", "d"))
+    assert recording_choices(given, []) == SourceChoices("/t", "people", text=text)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from social_implicit_ros.prediction.resample import Steps
 from social_implicit_ros.prediction.robot_plan import PATH
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.bag_writer import zero_message
-from social_implicit_ros.recordings.track_source import open_source
+from social_implicit_ros.recordings.track_source import SourceChoices, open_source
 from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.messages.agent_ids import AgentNumbers
 from social_implicit_ros.tracks.messages.decoder import ODOMETRY
@@ -258,9 +258,7 @@ class TestRobot:
     def test_people_are_predicted_with_the_robot_among_them(self, tmp_path, robot):
         others = self.odometry() if robot == "odometry" else self.transforms()
         settings = replace(load_settings(), tick_rate_hz=10.0, robot=robot)
-        source = open_source(
-            self.bag(tmp_path, *others), robot=robot, robot_frame="base_link", fixed_frame="map"
-        )
+        source = open_source(self.bag(tmp_path, *others), replace(settings, fixed_frame="map"))
 
         ticks = list(BagReplay(source, MODELS, settings).ticks())
 
@@ -275,7 +273,7 @@ class TestRobot:
 
     def test_windows_equal_those_of_a_pipeline_with_the_same_messages(self, tmp_path):
         settings = replace(load_settings(), tick_rate_hz=10.0, robot="odometry")
-        source = open_source(self.bag(tmp_path, *self.odometry()), robot="odometry")
+        source = open_source(self.bag(tmp_path, *self.odometry()), settings)
         ticks = list(BagReplay(source, {"plain": MODELS["plain"]}, settings).ticks())
 
         pipeline = PredictionPipeline(MODELS["plain"], PipelineConfig())
@@ -311,7 +309,7 @@ class TestRobot:
     def test_the_plan_of_the_bag_is_its_future(self, tmp_path):
         settings = replace(load_settings(), tick_rate_hz=10.0, robot="odometry")
         bag = self.bag(tmp_path, *self.odometry(), *self.plans())
-        source = open_source(bag, robot="odometry")
+        source = open_source(bag, settings)
         replay = BagReplay(source, {"default": load_model("default")}, settings)
 
         ticks = [scored["default"].tick for scored in replay.ticks()]
@@ -325,7 +323,7 @@ class TestRobot:
     def test_a_plan_without_a_transform_is_not_used_and_counted(self, tmp_path):
         settings = replace(load_settings(), tick_rate_hz=10.0, robot="odometry")
         bag = self.bag(tmp_path, *self.odometry(), *self.plans("elsewhere"))
-        replay = BagReplay(open_source(bag, robot="odometry"), MODELS, settings)
+        replay = BagReplay(open_source(bag, settings), MODELS, settings)
 
         assert len(list(replay.ticks())) > 60
         assert "without the robot's plan" in replay.counts.others["plan"][1]
@@ -336,14 +334,16 @@ class TestRobot:
         assert all(scored["plain"].forecast.robot_m is None for scored in ticks)
 
     def test_without_odometry_or_with_two_topics_there_is_no_robot_and_a_note(self, tmp_path):
-        none = open_source(self.bag(tmp_path / "a"), robot="odometry")
+        settings = replace(load_settings(), robot="odometry")
+        none = open_source(self.bag(tmp_path / "a"), settings)
         two = self.bag(tmp_path / "b", *self.odometry(), *self.odometry("/wheels"))
 
         assert none.robot is None and "has none" in none.notes[-1]
-        assert "2 topics" in open_source(two, robot="odometry").notes[-1]
-        assert open_source(two, robot="odometry", odometry="/wheels").robot.topic == "/wheels"
+        assert "2 topics" in open_source(two, settings).notes[-1]
+        wheels, legs = SourceChoices(odometry="/wheels"), SourceChoices(odometry="/legs")
+        assert open_source(two, settings, wheels).robot.topic == "/wheels"
         with pytest.raises(RecordingError, match=r"no odometry on topic '/legs'.*/odom, /wheels"):
-            open_source(two, robot="odometry", odometry="/legs")
+            open_source(two, settings, legs)
 
 
 @pytest.mark.slow

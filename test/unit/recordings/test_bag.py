@@ -14,7 +14,7 @@ from social_implicit_ros.recordings.arrivals import recorded_tracks
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.bag_writer import MESSAGE_TYPES, write_tracks
 from social_implicit_ros.recordings.text_formats.text import TextFormat
-from social_implicit_ros.recordings.track_source import open_source
+from social_implicit_ros.recordings.track_source import SourceChoices, open_source
 from social_implicit_ros.types import Tracks
 
 START_NS = 5_000_000_000
@@ -82,7 +82,9 @@ def test_text_frames_become_stamps(tmp_path: Path) -> None:
     assert second.stamp_ns - first.stamp_ns == 400_000_000
     assert second.ids == ("1", "2")
     assert first.stamp_ns > 0  # zero means "no time" to ROS
-    slow_first, slow_second = recorded_tracks(open_source(path, text=TextFormat(15.0)))
+    slow_first, slow_second = recorded_tracks(
+        open_source(path, choices=SourceChoices(text=TextFormat(15.0)))
+    )
     assert slow_second.stamp_ns - slow_first.stamp_ns == 666_666_667
 
 

@@ -18,7 +18,7 @@ from social_implicit_ros.commands import evaluate_bag
 from social_implicit_ros.recordings.arrivals import recorded_tracks
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.text_formats.text import TextFormat, load_recording
-from social_implicit_ros.recordings.track_source import open_source
+from social_implicit_ros.recordings.track_source import SourceChoices, open_source
 from social_implicit_ros.types import Tracks
 
 #: Frame, id, x, y of two people, 0.4 s apart.
@@ -48,7 +48,7 @@ def array_header(shape: tuple[int, ...]) -> bytes:
 
 def read(path: Path, content: str | bytes, text: TextFormat = TEXT) -> list[Tracks]:
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return list(recorded_tracks(open_source(path, text=text)))
+    return list(recorded_tracks(open_source(path, choices=SourceChoices(text=text))))
 
 
 def assert_walk(tracks: list[Tracks], ids: tuple[str, ...] = ("1", "2")) -> None:

@@ -24,7 +24,8 @@ from social_implicit_ros.recordings.arrivals import TracksArrival, arrivals_of
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.bag_writer import write_tracks, zero_message
 from social_implicit_ros.recordings.text_formats.text import TextFormat
-from social_implicit_ros.recordings.track_source import TrackSource, open_source
+from social_implicit_ros.recordings.track_source import SourceChoices, TrackSource, open_source
+from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.types import Tracks
 
 DEFINITIONS = Path(__file__).parents[2] / "interfaces"
@@ -94,7 +95,7 @@ def test_units_of_text_that_nobody_named_are_remarked(tmp_path, step, walked, no
 
     assert len(found) == len(notes)
     assert all(note.startswith(start) for note, start in zip(found, notes, strict=True))
-    assert open_source(file, text=TextFormat(frames_per_second=25.0)).notes == (
+    assert open_source(file, choices=SourceChoices(text=TextFormat(25.0))).notes == (
         found if walked > 1 else ()
     )
 
@@ -104,7 +105,7 @@ def test_text_has_no_robot_and_says_so(tmp_path):
     file.write_text("0 1 0 0\n10 1 0.4 0\n")
 
     assert open_source(file).notes == ()
-    assert open_source(file, robot="tf").notes == (
+    assert open_source(file, PredictorConfig(robot="tf")).notes == (
         "text has no position of the robot: people are predicted without it",
     )
 
@@ -188,7 +189,7 @@ class TestTopic:
         bag = write_bag(tmp_path / "bag", clouds)
 
         with pytest.raises(RecordingError, match=r"topic /t: .* no field vx \(it has x, y, id\)"):
-            open_source(bag, tracker=str(mapping))
+            open_source(bag, choices=SourceChoices(tracker=str(mapping)))
 
     def test_two_candidates_are_named(self, tmp_path):
         recording = walkers(duration_s=1.0)
@@ -199,7 +200,7 @@ class TestTopic:
 
         with pytest.raises(RecordingError, match=r"2 topics.*/others.*--tracks"):
             open_source(bag)
-        assert open_source(bag, topic="/others").topic == "/others"
+        assert open_source(bag, choices=SourceChoices(topic="/others")).topic == "/others"
 
     @pytest.mark.parametrize(
         ("options", "says"),
@@ -217,7 +218,7 @@ class TestTopic:
         bag = write_bag(tmp_path / "bag", [*people_messages(walkers(duration_s=1.0)), pose])
 
         with pytest.raises(RecordingError, match=says):
-            open_source(bag, **options)
+            open_source(bag, choices=SourceChoices(**options))
 
     def test_a_custom_tracker_mapping_is_used(self, tmp_path):
         description = tmp_path / "mine.yaml"
@@ -228,7 +229,7 @@ class TestTopic:
         bag = write_bag(tmp_path / "bag", people_messages(walkers(duration_s=1.0)))
 
         with pytest.raises(RecordingError, match="low_score"):
-            open_source(bag, tracker=str(description))
+            open_source(bag, choices=SourceChoices(tracker=str(description)))
 
     def test_a_field_that_the_recorded_type_lacks_is_named(self, tmp_path):
         """The error must not say that the recording is damaged."""
@@ -237,7 +238,7 @@ class TestTopic:
         bag = write_bag(tmp_path / "bag", people_messages(walkers(duration_s=1.0)))
 
         with pytest.raises(RecordingError, match=r"id: nam names no field 'nam' .* it has name"):
-            open_source(bag, tracker=str(mapping))
+            open_source(bag, choices=SourceChoices(tracker=str(mapping)))
 
 
 class TestFrames:
@@ -261,7 +262,7 @@ class TestFrames:
         assert (source.frame_id, source.fixed_frame) == ("camera", "odom")
 
     def test_the_frame_can_be_chosen(self, tmp_path):
-        source = open_source(self.bag(tmp_path), fixed_frame="camera")
+        source = open_source(self.bag(tmp_path), PredictorConfig(fixed_frame="camera"))
 
         assert_same(read(source), walkers(duration_s=4.0))
 
@@ -287,7 +288,7 @@ class TestFrames:
 
         assert "no transform connects frame lidar" in str(caught.value)
         assert "--fixed-frame lidar" in str(caught.value)
-        assert open_source(bag, fixed_frame="lidar").fixed_frame == "lidar"
+        assert open_source(bag, PredictorConfig(fixed_frame="lidar")).fixed_frame == "lidar"
 
     def test_a_frame_that_is_fixed_by_its_name_needs_no_transform(self, tmp_path):
         source = open_source(self.unconnected(tmp_path, "map"))
