@@ -19,8 +19,6 @@ from social_implicit_ros.uncertainty.ellipses import joined_scales
 
 #: Other people within this distance count as near, metres.
 NEAR_M = 3.0
-#: Agents compared with all others in one batch; bounds the memory for large crowds.
-_ROWS_AT_ONCE = 256
 #: Confidence levels of the ellipses whose coverage is reported.
 CONFIDENCES = (0.5, 0.95)
 #: Columns that are summed over complete trajectories: their number, errors in metres, number of
@@ -97,13 +95,10 @@ def scored_ticks(
 
 def _n_near(positions_m: FloatArray) -> IntArray:
     """(A,) number of others within `NEAR_M` of each agent."""
-    x, y = positions_m.T
-    counts = np.empty(len(x), dtype=np.int64)
-    for first in range(0, len(x), _ROWS_AT_ONCE):
-        rows = slice(first, first + _ROWS_AT_ONCE)
-        near = (x[rows, None] - x) ** 2 + (y[rows, None] - y) ** 2 <= NEAR_M * NEAR_M
-        counts[rows] = near.sum(axis=1) - 1
-    return counts
+    from scipy.spatial import cKDTree
+
+    near = cKDTree(positions_m).query_ball_point(positions_m, NEAR_M, return_length=True)
+    return np.asarray(near - 1)
 
 
 @dataclass(frozen=True, eq=False)
