@@ -170,7 +170,6 @@ class CalibrationReplay:
         times_s: (E,) times of the evaluations, seconds since the first prediction.
         levels: (E,) confidence of the smallest published ellipse that covers the ground truth.
         steps: (E,) predicted steps, from 0.
-        duration_s: time from the first prediction to the last, seconds.
         area_m2: geometric mean of the areas of all published ellipses of `CONFIDENCE`, square
             metres.
         notes: remarks on the entries of the recording that are left out.
@@ -179,7 +178,6 @@ class CalibrationReplay:
     times_s: FloatArray
     levels: FloatArray
     steps: IntArray
-    duration_s: float
     area_m2: float
     notes: tuple[str, ...] = ()
 
@@ -213,21 +211,19 @@ class CalibrationReplay:
         near = (np.abs(running - CONFIDENCE) <= BAND) & (n_scored >= MIN_POSITIONS)
         return float(distinct_s[near.argmax()]) if near.any() else float("inf")
 
-    def seconds_in_window(self, window_s: float, band: float) -> tuple[float, float]:
-        """Seconds in which the coverage of a sliding window is within `band`, and outside of it.
+    def time_in_band(self) -> float:
+        """Share of the time in which the coverage of the last `WINDOW_S` is within `BAND`.
 
-        The window covers the latest `window_s`. It is evaluated at every time of `times_s`, from
-        the first full window.
+        It is evaluated at every time of `times_s`, from the first full window; NaN without any.
         """
         distinct_s, first = np.unique(self.times_s, return_index=True)
         ends = np.append(first[1:], len(self.times_s))
-        begins = np.searchsorted(self.times_s, distinct_s - window_s, side="right")
+        begins = np.searchsorted(self.times_s, distinct_s - WINDOW_S, side="right")
         inside = np.append(0, np.cumsum(self.levels <= CONFIDENCE))
         share = (inside[ends] - inside[begins]) / (ends - begins)
-        lasting_s = np.diff(distinct_s, append=distinct_s[-1:])
-        full = distinct_s >= window_s
-        near = np.abs(share - CONFIDENCE) <= band
-        return float(lasting_s[full & near].sum()), float(lasting_s[full & ~near].sum())
+        lasting_s = np.diff(distinct_s, append=distinct_s[-1:]) * (distinct_s >= WINDOW_S)
+        near_s, total_s = lasting_s[np.abs(share - CONFIDENCE) <= BAND].sum(), lasting_s.sum()
+        return float(near_s / total_s) if total_s > 0 else float("nan")
 
 
 def replay_calibration(
@@ -264,7 +260,7 @@ def replay_calibration(
     predictor.floor_plan = None if walls is None else walls.prepare()
     period_ns = round((1.0 - EARLY) * model.step_s * NS_PER_S)
     newest_ns, next_ns, played_ns, has_jumped = 0, 0, 0, False
-    stamps_ns: list[int] = []
+    first_ns = 0  # of the first prediction
     times_ns, levels, steps, log_areas = [], [], [], []
     for update in delivered(source, predictor, transforms, left_out, advance):
         has_jumped |= update.jumped_back
@@ -282,7 +278,7 @@ def replay_calibration(
         tick = predictor.last_tick
         assert tick is not None
         if tick.window.ids:
-            stamps_ns.append(tick.stamp_ns + played_ns)
+            first_ns = first_ns or tick.stamp_ns + played_ns
             log_areas.append(_log_areas(tick.prediction))
         scored = predictor.evaluate()
         if scored is not None:
@@ -294,10 +290,9 @@ def replay_calibration(
         why = "nobody was observed for long enough after a prediction to score it"
         raise BenchmarkError("; ".join([f"{source.path}: {why}", *notes]))
     return CalibrationReplay(
-        times_s=(np.concatenate(times_ns) - stamps_ns[0]) * 1e-9,
+        times_s=(np.concatenate(times_ns) - first_ns) * 1e-9,
         levels=np.concatenate(levels),
         steps=np.concatenate(steps),
-        duration_s=(stamps_ns[-1] - stamps_ns[0]) * 1e-9,
         area_m2=float(np.exp(np.concatenate(log_areas).mean())),
         notes=tuple(notes),
     )
@@ -312,13 +307,12 @@ def _log_areas(prediction: Prediction) -> FloatArray:
 
 
 def _metrics(replay: CalibrationReplay) -> dict[str, float]:
-    near_s, far_s = replay.seconds_in_window(WINDOW_S, BAND)
     r_avg, r_min = replay.reliability
     return {
         "coverage": replay.coverage,
         "coverage_at_60_s": replay.running_coverage(EARLY_S),
         "seconds_to_band": replay.seconds_to_band(),
-        "time_in_band": near_s / (near_s + far_s) if near_s + far_s > 0 else float("nan"),
+        "time_in_band": replay.time_in_band(),
         "r_avg": r_avg,
         "r_min": r_min,
         "area_m2": replay.area_m2,

@@ -33,7 +33,7 @@ from social_implicit_ros.types import Tracks
 
 def replay_of(times_s: list[float], inside: list[bool]) -> CalibrationReplay:
     levels, steps = np.where(inside, 0.5, 1.0), np.zeros(len(times_s), dtype=np.int64)
-    return CalibrationReplay(np.array(times_s), levels, steps, times_s[-1], 1.0)
+    return CalibrationReplay(np.array(times_s), levels, steps, 1.0)
 
 
 def test_running_coverage_counts_positions_scored_until_then() -> None:
@@ -55,12 +55,11 @@ def test_the_band_is_reached_at_the_first_moment_with_enough_positions() -> None
 
 
 def test_time_in_the_band_is_of_the_latest_window() -> None:
-    # For 20 s every second position is inside, then 19 of 20.
-    times_s = [float(second) for second in range(60) for _ in range(20)]
+    # For 4 minutes every second position is inside, then, for 8 minutes, 19 of 20.
+    times_s = [12.0 * at for at in range(60) for _ in range(20)]
     inside = [n % 2 == 0 if n < 400 else n % 20 > 0 for n in range(1200)]
-    near_s, far_s = replay_of(times_s, inside).seconds_in_window(5.0, 0.03)
-    assert near_s + far_s == 54.0
-    assert near_s == pytest.approx(36.0, abs=1.0)
+    assert replay_of(times_s, inside).time_in_band() == pytest.approx(36 / 54, abs=1 / 54)
+    assert np.isnan(replay_of(times_s[:80], inside[:80]).time_in_band())
 
 
 def test_nothing_to_score_is_an_error(tmp_path: Path) -> None:
@@ -198,7 +197,7 @@ def test_a_recording_of_a_looped_replay_is_evaluated_in_each_loop(tmp_path: Path
     )
     np.testing.assert_array_equal(twice.levels, np.tile(once.levels, 2))
     assert (np.diff(twice.times_s) >= 0.0).all()
-    assert twice.duration_s == pytest.approx(2 * once.duration_s, abs=1.0)
+    assert twice.times_s[-1] == pytest.approx(2 * once.times_s[-1], abs=1.0)
 
 
 def test_messages_that_the_node_refuses_are_not_replayed(tmp_path: Path) -> None:
