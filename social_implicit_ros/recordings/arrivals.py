@@ -105,12 +105,8 @@ class PlanArrival:
 Arrival = TracksArrival | RobotArrival | TransformsArrival | PlanArrival
 
 
-def arrivals_of(source: TrackSource, *, only_tracks: bool = False) -> Iterator[Arrival]:
+def arrivals_of(source: TrackSource) -> Iterator[Arrival]:
     """Streams a recording.
-
-    Args:
-        source: the recording.
-        only_tracks: whether to leave out transforms, odometry and plans.
 
     Yields:
         Every message of the tracker; in between the transforms, as any message may be in another
@@ -126,23 +122,17 @@ def arrivals_of(source: TrackSource, *, only_tracks: bool = False) -> Iterator[A
         return
     with opened_bag(source.path) as reader:
         ensure_definition(reader, source.tracker.message_type)
-        yield from _bag_arrivals(source, source.tracker, reader, only_tracks)
+        yield from _bag_arrivals(source, source.tracker, reader)
 
 
 def recorded_tracks(
     source: TrackSource,
     left_out: LeftOut | None = None,
     settings: PredictorConfig = PredictorConfig(),  # noqa: B008 (frozen)
-    *,
-    start_s: float = 0.0,
-    duration_s: float | None = None,
 ) -> Iterator[Tracks]:
-    """Like `moved_tracks` for a part of a recording (see `TrackSource.part`), without the robot.
-
-    Of several entries with one id in a message, the first is taken.
-    """
-    part, counts = replace(source.part(start_s, duration_s), robot=None), left_out or LeftOut()
-    for tracks in moved_tracks(part, settings, counts):
+    """Like `moved_tracks` without the robot; of several entries with one id, the first is taken."""
+    counts = left_out or LeftOut()
+    for tracks in moved_tracks(replace(source, robot=None), settings, counts):
         rows = {agent_id: row for row, agent_id in reversed(list(enumerate(tracks.ids)))}
         for _ in range(len(tracks.ids) - len(rows)):
             counts.skip(SkipReason.DUPLICATE_ID)
@@ -227,7 +217,7 @@ def why_empty(source: TrackSource, start_s: float, duration_s: float | None) -> 
     rest = source.part(start_s, None)
     later = (
         arrival.received_ns
-        for arrival in arrivals_of(rest, only_tracks=True)
+        for arrival in arrivals_of(rest)
         if isinstance(arrival, TracksArrival) and arrival.tracks is not None
     )
     later_ns = next(later, None)
@@ -319,25 +309,23 @@ def delivered(
 
 
 def _bag_arrivals(
-    source: TrackSource, tracker: TrackerSpec, reader: BagReader, only_tracks: bool
+    source: TrackSource, tracker: TrackerSpec, reader: BagReader
 ) -> Iterator[Arrival]:
     wanted = (source.topic, tracker.message_type)
     tracks = [topic for topic in reader.topics if (topic.topic, topic.msgtype) == wanted]
     decoders = dict.fromkeys(tracks, decoder_of(tracker, reader))
-    # The topic is empty if the robot's position comes from transforms.
-    if source.robot is not None and source.robot.topic and not only_tracks:
+    plans: list[Topic] = []
+    if source.robot is not None:
+        # The topic is empty if the robot's position comes from transforms.
         odometry = [topic for topic in reader.topics if topic.topic == source.robot.topic]
         decoders = dict.fromkeys(odometry, partial(_decode_odometry, reader)) | decoders
-        ensure_definition(reader, ODOMETRY)
-    moving: list[Topic] = []
-    plans: list[Topic] = []
-    if not only_tracks:
-        if source.robot is not None:
-            plans = [topic for topic in reader.topics if topic.topic == source.robot.plan]
-            ensure_definition(reader, PATH)
-        moving, static = transform_connections(reader)
-        for _, recorded_ns, data in reader.messages(static) if static else ():
-            yield TransformsArrival(recorded_ns, data, is_static=True)
+        plans = [topic for topic in reader.topics if topic.topic == source.robot.plan]
+        ensure_definition(reader, PATH)
+        if odometry:
+            ensure_definition(reader, ODOMETRY)
+    moving, static = transform_connections(reader)
+    for _, recorded_ns, data in reader.messages(static) if static else ():
+        yield TransformsArrival(recorded_ns, data, is_static=True)
     # Transforms start earlier, so that those of the first tracks can be interpolated.
     first_ns, end_ns = None, None
     if source.is_part:

@@ -77,11 +77,8 @@ class Playback:
 
     def _begin(self, elapsed_s: float) -> None:
         start_s, duration_s = self._part
-        self._entries = recorded_tracks(
-            *(self._recording, self.left_out, self._settings),
-            start_s=start_s,
-            duration_s=duration_s,
-        )
+        part = self._recording.part(start_s, duration_s)
+        self._entries = recorded_tracks(part, self.left_out, self._settings)
         self._next = next(self._entries, None)
         if self._next is None:
             why = [why_empty(self._recording, start_s, duration_s), *self.left_out.notes()]

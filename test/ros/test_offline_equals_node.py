@@ -72,7 +72,7 @@ def replayed(node: NodeUnderTest, recording: list[Tracks]) -> list[PointCloud2]:
 def test_hotel_published_equals_hotel_computed(
     start: Callable[..., NodeUnderTest], model: str
 ) -> None:
-    recording = list(recorded_tracks(open_source(HOTEL), duration_s=DURATION_S))
+    recording = list(recorded_tracks(open_source(HOTEL).part(0.0, DURATION_S)))
     node: Any = start(model=model, tick_rate_hz=0.0, tracker="point_cloud")
 
     answers = replayed(node, recording)

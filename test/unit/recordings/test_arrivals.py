@@ -106,14 +106,6 @@ def test_tracks_end_where_transforms_end(tmp_path: Path) -> None:
     assert predictor.n_waiting > 0
 
 
-def test_transforms_may_be_left_out(tmp_path: Path) -> None:
-    source = open_source(bag_of(tmp_path))
-
-    assert all(
-        isinstance(arrival, TracksArrival) for arrival in arrivals_of(source, only_tracks=True)
-    )
-
-
 def test_later_messages_may_be_in_another_frame_than_the_first(tmp_path: Path) -> None:
     """Two cameras share a topic; the first message is in the fixed frame, with a slash."""
     first, *others = walkers(duration_s=2.0, n_agents=1)

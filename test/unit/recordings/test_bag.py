@@ -53,7 +53,7 @@ def test_a_bag_gives_back_the_tracks_written(tmp_path: Path, message_type: str) 
 def test_a_recording_can_be_read_again_and_in_part(tmp_path: Path) -> None:
     recording = open_source(write(tmp_path / "bag"))
     stamps = [tracks.stamp_ns for tracks in recorded_tracks(recording)]
-    part = [tracks.stamp_ns for tracks in recorded_tracks(recording, start_s=1.0, duration_s=0.5)]
+    part = [tracks.stamp_ns for tracks in recorded_tracks(recording.part(1.0, 0.5))]
     assert part == [stamp for stamp in stamps if 1_000_000_000 <= stamp - START_NS <= 1_500_000_000]
     assert len(part) == 6
 
