@@ -41,7 +41,7 @@ class MomentChooser:
         stamp_ns = tick.forecast.stamp_ns
         if self._left == 0 or (self._next_ns is not None and stamp_ns < self._next_ns):
             return False
-        if not np.isfinite(tick.context.ground_truth).all(axis=(1, 2)).any():
+        if not np.isfinite(tick.ground_truth).all(axis=(1, 2)).any():
             return False
         self._left -= 1
         self._next_ns = stamp_ns + self._spacing_ns
@@ -92,7 +92,7 @@ def _draw(
     scored: ScoredTick, model: TrajectoryModel, steps: Steps, seed: int
 ) -> tuple[FloatArray, FloatArray, float]:
     """(K, P, 2) samples and (P, 2) ground truth of one tick, metres, and AMV of all agents, m^2."""
-    window, truth = scored.tick.window, scored.context.ground_truth
+    window, truth = scored.tick.window, scored.ground_truth
     prediction, present_m = predict_from(
         scored.forecast.stamp_ns, window, model, n_samples=SAMPLES, seed=seed
     )

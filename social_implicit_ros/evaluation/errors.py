@@ -30,8 +30,8 @@ COLUMNS = (
 
 
 @dataclass(frozen=True, eq=False)
-class Context:
-    """Ground truth and context of the agents of a forecast.
+class ScoredTick:
+    """Prediction of one model at one tick, and ground truth and situation of its agents.
 
     Attributes:
         ground_truth: (A, T, 2) positions at the predicted steps, metres; NaN where unknown.
@@ -43,21 +43,14 @@ class Context:
         age_s: (A,) seconds since each track began; None without an independent ground truth.
     """
 
+    tick: Tick
+    forecast: Forecast
     ground_truth: FloatArray
     observed_m: FloatArray
     speed_m_s: FloatArray
     n_near: IntArray
     people: IntArray | None = None
     age_s: FloatArray | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class ScoredTick:
-    """Prediction of one model at one tick, and its ground truth."""
-
-    tick: Tick
-    forecast: Forecast
-    context: Context
 
 
 #: Predictions at one tick, and the same with their ground truth, by model name.
@@ -73,23 +66,21 @@ def scored_ticks(
     Args:
         predictions: at one tick, by model name.
         ground_truth: (A, T, 2) positions of the window's agents, metres.
-        known: (A,) further values of `Context`, such as `people`, of the same agents.
+        known: (A,) further values of `ScoredTick`, such as `people`, of the same agents.
     """
     scored: ScoredTicks = {}
-    contexts: dict[tuple[str, ...], Context] = {}  # usually the same agents for all models
     for name, (tick, forecast) in predictions.items():
-        window = tick.window
-        if forecast.ids not in contexts:
-            row_of = {agent: row for row, agent in enumerate(window.ids)}
-            rows = np.array([row_of[agent] for agent in forecast.ids], dtype=np.int64)
-            contexts[forecast.ids] = Context(
-                ground_truth=ground_truth[rows],
-                observed_m=window.positions_m[rows, -1],
-                speed_m_s=tick.speed_m_s[rows],
-                n_near=_n_near(forecast.present_m),
-                **{name: values[rows] for name, values in known.items()},
-            )
-        scored[name] = ScoredTick(tick, forecast, contexts[forecast.ids])
+        row_of = {agent: row for row, agent in enumerate(tick.window.ids)}
+        rows = np.array([row_of[agent] for agent in forecast.ids], dtype=np.int64)
+        scored[name] = ScoredTick(
+            tick,
+            forecast,
+            ground_truth=ground_truth[rows],
+            observed_m=tick.window.positions_m[rows, -1],
+            speed_m_s=tick.speed_m_s[rows],
+            n_near=_n_near(forecast.present_m),
+            **{name: values[rows] for name, values in known.items()},
+        )
     return scored
 
 
@@ -163,7 +154,7 @@ class Measures:
 def measure(ticks: Sequence[ScoredTick]) -> Measures:
     """Compares one or more successive ticks of one model with the ground truth."""
     counts = np.array([len(tick.forecast.ids) for tick in ticks])
-    ground_truth = np.concatenate([tick.context.ground_truth for tick in ticks])
+    ground_truth = np.concatenate([tick.ground_truth for tick in ticks])
     predictions = [tick.forecast.prediction for tick in ticks]
     mean = np.concatenate([prediction.mean for prediction in predictions])
     covariance = np.concatenate([prediction.covariance for prediction in predictions])
@@ -171,16 +162,15 @@ def measure(ticks: Sequence[ScoredTick]) -> Measures:
     complete = known.all(axis=1)
     # One tick at a time: the samples of many ticks do not fit into the processor's cache.
     nearest = [
-        _nearest(prediction.samples, tick.context.ground_truth)
+        _nearest(prediction.samples, tick.ground_truth)
         for prediction, tick in zip(predictions, ticks, strict=True)
     ]
     best, best_ade = (np.concatenate(parts) for parts in zip(*nearest, strict=True))
-    contexts = [tick.context for tick in ticks]
     context: dict[str, list[NDArray[Any]]] = {
-        "speed": [of_tick.speed_m_s for of_tick in contexts],
-        "crowd": [of_tick.n_near for of_tick in contexts],
+        "speed": [tick.speed_m_s for tick in ticks],
+        "crowd": [tick.n_near for tick in ticks],
         "history": [tick.forecast.n_observed for tick in ticks],
-        "age": [of_tick.age_s for of_tick in contexts if of_tick.age_s is not None],
+        "age": [tick.age_s for tick in ticks if tick.age_s is not None],
     }
     determinant = covariance[..., 0, 0] * covariance[..., 1, 1] - covariance[..., 0, 1] ** 2
     return Measures(
@@ -194,7 +184,7 @@ def measure(ticks: Sequence[ScoredTick]) -> Measures:
         missed=complete & ~(best[:, -1] <= MISS_THRESHOLD_M),
         levels=confidence_levels(mean, covariance, ground_truth, joined_scales(predictions)),
         radius_m=np.sqrt(np.sqrt(np.maximum(determinant, 0.0))),
-        position_m=np.concatenate([of_tick.observed_m for of_tick in contexts]),
+        position_m=np.concatenate([tick.observed_m for tick in ticks]),
         context={name: np.concatenate(values) for name, values in context.items() if values},
     )
 

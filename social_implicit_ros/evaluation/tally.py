@@ -298,8 +298,8 @@ class TrackerScorer:
 
 def people_of(tick: ScoredTick) -> IntArray:
     """(A,) person of each agent at a tick that has an independent ground truth."""
-    assert tick.context.people is not None
-    return tick.context.people
+    assert tick.people is not None
+    return tick.people
 
 
 def tracker_metrics(tally: Tally) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def snapshot(ticks: Mapping[str, ScoredTick], rows: IntArray) -> Snapshot:
         stamp_ns=primary.forecast.stamp_ns,
         ids=ids,
         past_m=primary.forecast.past_m[rows],
-        truth_m=primary.context.ground_truth[rows],
+        truth_m=primary.ground_truth[rows],
         predictions=predictions,
         n_people=len(primary.forecast.ids),
     )
@@ -144,7 +144,7 @@ class SceneChooser:
                 self._close()
             elif stamp_ns - self._frames[-1].stamp_ns < FRAME_S * NS_PER_S - 1e6:
                 return
-        known = np.isfinite(primary.context.ground_truth).all(axis=(1, 2))
+        known = np.isfinite(primary.ground_truth).all(axis=(1, 2))
         self._score += int(known.sum())
         self._frames.append(snapshot(ticks, _nearest_to_all(primary.forecast.present_m)))
 

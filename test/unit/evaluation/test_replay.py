@@ -106,8 +106,8 @@ def test_the_ground_truth_is_the_later_positions_and_nan_after_the_end(tmp_path)
         seconds = (tick.forecast.stamp_ns - START_NS) / S + tick.forecast.times_s
         expected = np.stack([seconds, np.full_like(seconds, 4.0)], axis=-1)
         known = seconds <= 8.0 + 1e-6
-        np.testing.assert_allclose(tick.context.ground_truth[0][known], expected[known], atol=1e-6)
-        assert np.isnan(tick.context.ground_truth[0][~known]).all()
+        np.testing.assert_allclose(tick.ground_truth[0][known], expected[known], atol=1e-6)
+        assert np.isnan(tick.ground_truth[0][~known]).all()
 
 
 def test_ticks_come_at_the_set_rate_or_with_every_message(tmp_path):
@@ -128,7 +128,7 @@ def test_steps_and_horizon_are_those_of_the_settings(tmp_path):
     _, ticks = replay(bag_of(tmp_path, walkers()), settings=settings)
 
     np.testing.assert_allclose(ticks[-1]["plain"].forecast.times_s, [0.2, 0.4, 0.6, 0.8, 1.0])
-    assert ticks[20]["plain"].context.ground_truth.shape == (3, 5, 2)
+    assert ticks[20]["plain"].ground_truth.shape == (3, 5, 2)
 
 
 def test_another_person_with_the_same_id_is_not_the_ground_truth(tmp_path):
@@ -141,7 +141,7 @@ def test_another_person_with_the_same_id_is_not_the_ground_truth(tmp_path):
 
     for scored in ticks:
         tick = scored["plain"]
-        error = tick.forecast.prediction.mean - tick.context.ground_truth
+        error = tick.forecast.prediction.mean - tick.ground_truth
         assert not (np.abs(error) > 1e-6).any()
 
 
@@ -153,8 +153,8 @@ def test_others_nearby_are_counted(tmp_path):
 
     _, ticks = replay(bag_of(tmp_path, recording))
 
-    assert ticks[20]["plain"].context.n_near.tolist() == [1, 2, 1, 0]
-    assert ticks[20]["plain"].context.speed_m_s.tolist() == [0.0] * 4
+    assert ticks[20]["plain"].n_near.tolist() == [1, 2, 1, 0]
+    assert ticks[20]["plain"].speed_m_s.tolist() == [0.0] * 4
 
 
 def test_histories_restart_when_time_jumps_back(tmp_path):
@@ -170,8 +170,7 @@ def test_histories_restart_when_time_jumps_back(tmp_path):
     stamps_ns = [scored["plain"].forecast.stamp_ns for scored in ticks]
     assert (np.diff(stamps_ns) < 0).sum() == 1
     errors = [
-        scored["plain"].forecast.prediction.mean - scored["plain"].context.ground_truth
-        for scored in ticks
+        scored["plain"].forecast.prediction.mean - scored["plain"].ground_truth for scored in ticks
     ]
     assert np.nanmax(np.abs(np.concatenate(errors))) < 1e-6
 
@@ -220,7 +219,7 @@ def test_one_is_scored_while_hundreds_come_and_go(tmp_path, n_messages, with_one
     if with_one:
         for tick in scored[:-60]:
             row = tick.forecast.ids.index("one")
-            assert np.isfinite(tick.context.ground_truth[row]).all()
+            assert np.isfinite(tick.ground_truth[row]).all()
 
 
 class TestRobot:
@@ -364,7 +363,7 @@ def test_ticks_before_the_damage_are_scored(tmp_path):
     assert 100 < played.counts.messages < 601
     # The last ticks before the damage are included, scored with the ground truth known so far.
     assert len(ticks) > played.counts.messages - 5
-    assert np.isnan(ticks[-1].context.ground_truth).any()
+    assert np.isnan(ticks[-1].ground_truth).any()
 
 
 @pytest.mark.slow

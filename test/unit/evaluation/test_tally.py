@@ -10,7 +10,7 @@ import pytest
 from support.bags import START_NS, S, people_messages, walkers, write_bag
 
 from social_implicit_ros.evaluation.distribution import MomentChooser, measure_distribution
-from social_implicit_ros.evaluation.errors import Context, ScoredTick, measure
+from social_implicit_ros.evaluation.errors import ScoredTick, measure
 from social_implicit_ros.evaluation.replay import BagReplay
 from social_implicit_ros.evaluation.tally import (
     Tally,
@@ -79,7 +79,7 @@ def tally_of(ticks: list[ScoredTick], n_at_once: int = 7) -> Tally:
 @pytest.fixture(scope="module")
 def futures(ticks: list[ScoredTick]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Samples, mean, covariance and ground truth of all complete trajectories."""
-    ground_truth = np.concatenate([tick.context.ground_truth for tick in ticks])
+    ground_truth = np.concatenate([tick.ground_truth for tick in ticks])
     complete = np.isfinite(ground_truth).all(axis=(1, 2))
     predictions = [tick.forecast.prediction for tick in ticks]
     return (
@@ -115,7 +115,7 @@ def test_metrics_equal_those_of_all_trajectories_at_once(ticks, futures):
 
 
 def test_the_horizon_counts_every_known_step(ticks):
-    ground_truth = np.concatenate([tick.context.ground_truth for tick in ticks])
+    ground_truth = np.concatenate([tick.ground_truth for tick in ticks])
     mean = np.concatenate([tick.forecast.prediction.mean for tick in ticks])
     error = np.linalg.norm(mean - ground_truth, axis=-1)
 
@@ -269,8 +269,5 @@ def _tick_with_ground_truth(recording, model, generator, index) -> ScoredTick:
     ground_truth = forecast.prediction.mean + generator.normal(
         0, 0.5, forecast.prediction.mean.shape
     )
-    n_agents = len(forecast.ids)
-    context = Context(
-        ground_truth, forecast.present_m, np.zeros(n_agents), np.zeros(n_agents, dtype=np.int64)
-    )
-    return ScoredTick(tick, forecast, context)
+    still, alone = np.zeros(len(forecast.ids)), np.zeros(len(forecast.ids), dtype=np.int64)
+    return ScoredTick(tick, forecast, ground_truth, forecast.present_m, still, alone)
