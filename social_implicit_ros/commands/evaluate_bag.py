@@ -102,13 +102,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("bags", nargs="+", metavar="BAG", help=opt.BAG_HELP)
-    opt.add_tracks_options(parser, "that of --params, else by message type")
+    opt.add_recording_options(parser)
     text = (
         "a shipped model, a baseline or an .onnx file; may be repeated; the first one is the "
         f"report's primary model (default: that of --params, {', '.join(default_models())})"
     )
     add("--model", action="append", metavar="NAME", help=text)
-    opt.add_params_options(parser)
     opt.add_section_options(parser, " of each recording")
     text = f"predictions per second; 0: at every message (default: --params, else {TICK_RATE_HZ:g})"
     add("--tick-rate", type=float, metavar="HZ", help=text)
@@ -145,7 +144,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add("--adaptive", action="store_true", help=text)
     opt.add_map_options(parser)
-    opt.add_text_options(parser)
     options = parser.parse_args(arguments)
     if (options.backend == "dask") != (options.scheduler is not None):
         parser.error(

@@ -90,10 +90,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     text = "recordings, evaluated with the default model or those of --model"
     text = f"{text}: {opt.BAG_HELP} (default: the recordings of the benchmark, in --data)"
     parser.add_argument("recordings", nargs="*", metavar="BAG", help=text)
-    opt.add_tracks_options(parser, "that of --params, else by message type")
-    opt.add_params_options(parser)
+    opt.add_recording_options(parser)
     opt.add_map_options(parser)
-    opt.add_text_options(parser)
     opt.add_data_option(parser, "eth_ucy/all_data", required=False)
     opt.add_model_options(parser)
     options = parser.parse_args(arguments)

@@ -280,17 +280,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("recordings", nargs="+", metavar="RECORDING", help=opt.BAG_HELP)
-    opt.add_tracks_options(parser, "that of --params, else by message type")
+    opt.add_recording_options(parser)
     text = (
         "a shipped model or an .onnx file; may be repeated; {split} stands for the split of the "
         "benchmark that holds the recording out (default: that of --params, else default)"
     )
     add("--model", action="append", metavar="NAME", help=text)
-    opt.add_params_options(parser)
     opt.add_section_options(parser, " of each recording")
     opt.add_faults_option(parser)
     opt.add_map_options(parser)
-    opt.add_text_options(parser)
     opt.add_out_option(parser)
     text = (
         "chance constraints as in mpc_planner, expected cost, or a costmap without time; may be "

@@ -74,7 +74,39 @@ def reports_errors(
     return decorate
 
 
-def add_tracks_options(parser: argparse.ArgumentParser, default: str = "by message type") -> None:
+def add_recording_options(parser: argparse.ArgumentParser, *, sees_robot: bool = True) -> None:
+    """Adds the options of commands that predict: --params, --tracks, --tracker, --fixed-frame, the
+    options of text recordings and, if `sees_robot`, --odometry; see `settings_of`.
+    """
+    text = "the node's parameter file (default: shipped)"
+    parser.add_argument("--params", type=Path, metavar="FILE", help=text)
+    _add_tracks_options(parser, "that of --params, else by message type")
+    text = "frame to predict in (default: fixed_frame in --params, else odom or the root of /tf)"
+    parser.add_argument("--fixed-frame", metavar="FRAME", help=text)
+    if sees_robot:
+        text = (
+            "topic of the robot's odometry, if --params sets robot to odometry; may be left out if "
+            "only one topic has odometry"
+        )
+        parser.add_argument("--odometry", metavar="TOPIC", help=text)
+    _add_text_options(parser)
+
+
+def add_publishing_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the same options, for commands that publish or write the tracks they read."""
+    text = "the node's parameter file: tracker, stamp_source, fixed_frame (default: shipped)"
+    parser.add_argument("--params", type=Path, metavar="FILE", help=text)
+    _add_tracks_options(parser, "by message type")
+    text = (
+        "frame to transform tracks into (default: odom or the root of /tf); text, and tracks "
+        f"without a transform, only get its name (default for text: {DEFAULT_FRAME})"
+    )
+    parser.add_argument("--fixed-frame", metavar="FRAME", help=text)
+    add_old_name(parser, "--frame", "--fixed-frame")
+    _add_text_options(parser)
+
+
+def _add_tracks_options(parser: argparse.ArgumentParser, default: str) -> None:
     """Adds --tracks, the topic, and --tracker, the mapping of its messages, with its default."""
     text = "topic of the tracks; may be left out if only one topic has tracks"
     parser.add_argument("--tracks", metavar="TOPIC", help=text)
@@ -82,7 +114,7 @@ def add_tracks_options(parser: argparse.ArgumentParser, default: str = "by messa
     parser.add_argument("--tracker", metavar="NAME|FILE", help=text)
 
 
-def add_text_options(parser: argparse.ArgumentParser) -> None:
+def _add_text_options(parser: argparse.ArgumentParser) -> None:
     """Adds --frames-per-second, --seconds and --columns, for recordings that are not bags."""
     text = (
         "frames per second of the frame numbers in text, CSV and arrays (default: the rate in the "
@@ -179,31 +211,6 @@ def make_folder(out: Path) -> None:
     except OSError as error:
         error.filename = str(out)  # not the temporary file
         raise
-
-
-def add_params_options(parser: argparse.ArgumentParser, *, sees_robot: bool = True) -> None:
-    """Adds --params, --fixed-frame and, if `sees_robot`, --odometry; see `settings_of`."""
-    text = "the node's parameter file (default: shipped)"
-    parser.add_argument("--params", type=Path, metavar="FILE", help=text)
-    text = "frame to predict in (default: fixed_frame in --params, else odom or the root of /tf)"
-    parser.add_argument("--fixed-frame", metavar="FRAME", help=text)
-    if sees_robot:
-        text = (
-            "topic of the robot's odometry, if --params sets robot to odometry; may be left out if "
-            "only one topic has odometry"
-        )
-        parser.add_argument("--odometry", metavar="TOPIC", help=text)
-
-
-def add_publishing_options(parser: argparse.ArgumentParser) -> None:
-    """Adds --params and --fixed-frame, for commands that publish or write the tracks they read."""
-    text = "the node's parameter file: tracker, stamp_source, fixed_frame (default: shipped)"
-    parser.add_argument("--params", type=Path, metavar="FILE", help=text)
-    text = (
-        "frame to transform tracks into (default: odom or the root of /tf); text, and tracks "
-        f"without a transform, only get its name (default for text: {DEFAULT_FRAME})"
-    )
-    parser.add_argument("--fixed-frame", metavar="FRAME", help=text)
 
 
 def opened_to_publish(

@@ -213,10 +213,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--wait", action="store_true", help="start when the tracks have a subscriber")
     add("--no-map", action="store_true", help="do not publish the map in the recording")
     opt.add_section_options(parser)
-    opt.add_tracks_options(parser)
-    opt.add_old_name(parser, "--frame", "--fixed-frame")
     opt.add_old_name(parser, "--recorded-topic", "--tracks")
-    opt.add_text_options(parser)
     return parser
 
 

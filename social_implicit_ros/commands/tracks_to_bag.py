@@ -53,9 +53,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--topic", default="/tracks", help=default)
     add("--type", choices=sorted(MESSAGE_TYPES), default="marker_array", help=default)
     opt.add_publishing_options(parser)
-    opt.add_tracks_options(parser)
-    opt.add_old_name(parser, "--frame", "--fixed-frame")
-    opt.add_text_options(parser)
     return parser
 
 

@@ -54,8 +54,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "card, for the node's parameter model.",
     )
     parser.add_argument("--bags", nargs="+", required=True, metavar="BAG", help=opt.BAG_HELP)
-    opt.add_tracks_options(parser, "that of --params, else by message type")
-    opt.add_params_options(parser, sees_robot=False)
+    opt.add_recording_options(parser, sees_robot=False)
     text = (
         "base model: a shipped model's name, or an .onnx file, such as one of this command "
         "(default: that of --params, else default)"
@@ -67,7 +66,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     text = "maximum number of training iterations; 0 only calibrates (default: %(default)s)"
     add, n = parser.add_argument, ITERATIONS
     add("--iterations", type=opt.non_negative_int, default=n, metavar="N", help=text)
-    opt.add_text_options(parser)
     opt.add_seed_option(parser, "of all random numbers")
     options = parser.parse_args(arguments)
     if options.name and Path(options.name).name != options.name:
