@@ -269,22 +269,22 @@ class _Checker:
         self._expect("frame", spec.frame, root, _STRINGS)
         self._expect("stamp", spec.stamp, root, ("builtin_interfaces/msg/Time",))
         listed = self._resolve("list", spec.entries, root)
+        if any(at is not None for _, at in spec.entries.steps):
+            raise self._error("list", spec.entries, "is inside another list, which cannot be read")
         if listed.length is None or listed.name not in self.definitions:
-            raise self._error("list", spec.entries, f"is {listed}, expected a list of messages")
+            raise self._wrong_kind("list", spec.entries, listed, "a list of messages")
         entry = listed.name
         for path in spec.id:
             found = self._resolve("id", path, entry)
             is_text = found.name in _STRINGS and found.length is None
             if not is_text and found.name not in NUMBER_CODES:
-                raise self._error("id", path, f"is {found}, expected a text, a number or a uuid")
+                raise self._wrong_kind("id", path, found, "a text, a number or an array of bytes")
         for key, paths in (("position", spec.position), ("velocity", spec.velocity)):
             self._check_vector(key, paths, entry)
         if spec.covariance is not None:
             found = self._resolve("covariance", spec.covariance, entry)
             if found.length is None or found.name not in NUMBER_CODES:
-                raise self._error(
-                    "covariance", spec.covariance, f"is {found}, expected an array of numbers"
-                )
+                raise self._wrong_kind("covariance", spec.covariance, found, "an array of numbers")
         if spec.score is not None:
             self._expect("score", spec.score, entry, NUMBER_CODES)
         for key, path_or_none in (("class", spec.class_), ("state", spec.state)):
@@ -301,20 +301,22 @@ class _Checker:
             if found.length is not None and found.name in NUMBER_CODES:
                 continue
             if not {"x", "y"} <= self._fields_of(found).keys():
-                raise self._error(key, path, f"is {found}, expected a point with x and y")
+                raise self._wrong_kind(key, path, found, "a point with x and y")
 
     def _expect(self, key: str, path: FieldPath, root: str, names: Collection[str]) -> None:
         found = self._resolve(key, path, root)
         if found.length is not None or found.name not in names:
             wanted = "a number" if names is NUMBER_CODES else " or ".join([*names][-2:])
-            raise self._error(key, path, f"is {found}, expected {wanted}")
+            raise self._wrong_kind(key, path, found, wanted)
 
     def _resolve(self, key: str, path: FieldPath, root: str) -> FieldType:
         kind = FieldType(root)
         for name, at in path.steps:
             fields = self._fields_of(kind)
             if not fields:
-                raise self._error(key, path, f"goes into {kind}, which has no fields")
+                is_list = kind.name in self.definitions
+                why = "a list: only [0] or [max PATH] of it can be read" if is_list else ""
+                raise self._error(key, path, f"goes into {kind}, {why or 'which has no fields'}")
             if name not in fields:
                 raise self._error(
                     key, path, f"names no field {name!r} of {kind}; it has {', '.join(fields)}"
@@ -338,6 +340,13 @@ class _Checker:
     def _fields_of(self, kind: FieldType) -> Mapping[str, FieldType]:
         """Fields of a message type; empty for numbers, strings, arrays and sequences."""
         return dict(self.definitions.get(kind.name, ())) if kind.length is None else {}
+
+    def _wrong_kind(
+        self, key: str, path: FieldPath, found: FieldType, expected: str
+    ) -> TrackerSpecError:
+        fields = ", ".join(self._fields_of(found))
+        has = f" (it has {fields})" if fields else ""
+        return self._error(key, path, f"is {found}{has}, expected {expected}")
 
     def _error(self, key: str, path: FieldPath, problem: str) -> TrackerSpecError:
         return TrackerSpecError(
