@@ -17,8 +17,8 @@ RECORDED_FIXES = {
     SkipReason.NO_TRANSFORM: "their frame has no transform to the fixed frame at those times: "
     "record /tf and /tf_static with the tracks, or choose another --fixed-frame",
     SkipReason.FUTURE_STAMP: "header stamps are ahead of the recording's clock",
-    SkipReason.OTHER_CLASS: "the tracker mapping accepts other classes: see its class_in",
-    SkipReason.OTHER_STATE: "the tracker mapping accepts other states: see its state_in",
+    SkipReason.OTHER_CLASS: "see class_in and class_out of the tracker mapping",
+    SkipReason.OTHER_STATE: "see state_in and state_out of the tracker mapping",
     SkipReason.LOW_SCORE: "scores are low: see score_above of the tracker mapping",
     SkipReason.DUPLICATE_ID: "the first of several entries with the same id and time is used: give "
     "each person an id of its own, and do not round times",
