@@ -148,8 +148,9 @@ def opened_bag(path: Path) -> Iterator[BagReader]:
         )
     if path.is_dir() and not (path / METADATA).is_file():
         raise RecordingError(
-            f"{path} has no metadata.yaml: it is not a rosbag2 folder, or its recorder was killed; "
-            f"create the file with `ros2 bag reindex {path}`, or give the .mcap or .db3 file itself"
+            f"{path} has no metadata.yaml: it is not a rosbag2 folder, or its recorder runs or "
+            f"was killed; stop it, or create the file with `ros2 bag reindex {path}`, or give the "
+            ".mcap or .db3 file itself"
         )
     try:
         files, stated = ([path], {}) if path.is_file() else _metadata(path)
@@ -211,6 +212,8 @@ def _remedy(path: Path) -> str:
     pointer = next((file for file in files if file.is_file() and _is_lfs_pointer(file)), None)
     if pointer is not None:
         return f"{pointer.name} is a pointer to a file of Git LFS: run `git lfs pull`"
+    if files and not any(file.stat().st_size for file in files):
+        return "its recorder has not written anything yet: stop it first, or record it again"
     database = next((file for file in files if ".db3" in file.name), None)
     if database is None:
         return "record it again, or try `ros2 bag reindex`"

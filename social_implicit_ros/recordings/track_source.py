@@ -247,7 +247,12 @@ def _choose_topic(
     """The connections of the tracks' topic, and how to read them."""
     # A topic may have several types; the one with most messages comes first.
     connections = sorted(reader.topics, key=lambda topic: -topic.msgcount)
-    listing = ", ".join(sorted({f"{c.topic} ({c.msgtype})" for c in connections})) or "none"
+    if not connections:
+        raise RecordingError(
+            f"{path} has no topics: its recorder has not written anything yet, so stop it first, "
+            "or nobody published while it ran"
+        )
+    listing = ", ".join(sorted({f"{c.topic} ({c.msgtype})" for c in connections}))
     specs = [load_tracker_spec(file) for file in shipped_trackers().values()]
     known = {spec.message_type: spec for spec in specs}
     if topic is not None:

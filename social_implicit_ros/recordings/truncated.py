@@ -37,7 +37,7 @@ def truncation_note(path: Path) -> str | None:
         return None
     return (
         f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} truncated, as by a recorder that "
-        "was killed or a full disk: only the messages before the cut are read"
+        "was killed or still runs, or a full disk: only the messages before the cut are read"
     )
 
 

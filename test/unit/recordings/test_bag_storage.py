@@ -250,7 +250,7 @@ class TestOddFiles:
         [
             (none, r"no metadata\.yaml.*ros2 bag reindex"),
             (folder_named_mcap, "no metadata.yaml"),
-            (empty_file, "truncated"),
+            (empty_file, "truncated .*its recorder has not written anything yet: stop it"),
             (metadata_loop, "no metadata.yaml"),
             (huge_metadata, "more than the"),
             (no_metadata, "not YAML"),

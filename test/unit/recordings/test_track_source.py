@@ -202,6 +202,14 @@ class TestTopic:
             open_source(bag)
         assert open_source(bag, choices=SourceChoices(topic="/others")).topic == "/others"
 
+    @pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+    def test_a_recording_without_topics_says_so(self, tmp_path, storage):
+        bag = write_bag(tmp_path / "bag", [], storage=storage)
+
+        for topic in (None, "/people"):
+            with pytest.raises(RecordingError, match="has no topics: its recorder has not written"):
+                open_source(bag, topic=topic)
+
     @pytest.mark.parametrize(
         ("options", "says"),
         [

@@ -155,7 +155,7 @@ def test_a_file_that_git_lfs_did_not_fetch_is_named(tmp_path: Path, name: str) -
 
 
 @pytest.mark.parametrize("single", [False, True], ids=["folder", "file"])
-@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.9999])
+@pytest.mark.parametrize("share", [0.001, 0.3, 0.9999])
 @pytest.mark.parametrize(("storage", "compression"), SQLITE3)
 def test_a_truncated_database_is_refused_with_the_remedy(
     tmp_path: Path, bags: Any, storage: str, compression: str, share: float, single: bool
@@ -165,6 +165,16 @@ def test_a_truncated_database_is_refused_with_the_remedy(
     cut(file, share)
     with pytest.raises(RecordingError, match=r"truncated.*sqlite3 .* \.recover.*ros2 bag reindex"):
         open_source(file if single else bag)
+
+
+@pytest.mark.parametrize(("storage", "compression"), SQLITE3)
+def test_of_an_empty_database_nothing_is_to_be_recovered(
+    tmp_path: Path, bags: Any, storage: str, compression: str
+) -> None:
+    bag = Path(shutil.copytree(bags[storage, compression], tmp_path / "bag"))
+    cut(file_of(bag), 0.0)
+    with pytest.raises(RecordingError, match="its recorder has not written anything yet: stop it"):
+        open_source(bag)
 
 
 @pytest.mark.slow
