@@ -158,6 +158,8 @@ class ObservationWindow:
             metres, zero if it reported none.
         state_covariances: (A, 4, 4) covariance of the estimated x and y in metres and their
             velocities in metres per second, at the last step; None for exact positions.
+        newest_m: (A, 2) the newest reported positions, from which the last step may be
+            extrapolated, metres; None if it is reported.
     """
 
     stamp_ns: int
@@ -168,6 +170,7 @@ class ObservationWindow:
     heights_m: FloatArray
     covariances_m2: FloatArray
     state_covariances: FloatArray | None = None
+    newest_m: FloatArray | None = None
 
     def __post_init__(self) -> None:
         n_agents = len(self.ids)
@@ -179,6 +182,8 @@ class ObservationWindow:
             require_shape(
                 "ObservationWindow", "state_covariances", self.state_covariances, (n_agents, 4, 4)
             )
+        if self.newest_m is not None:
+            require_shape("ObservationWindow", "newest_m", self.newest_m, (n_agents, 2))
 
 
 @dataclass(frozen=True, eq=False)

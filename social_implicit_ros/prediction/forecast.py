@@ -173,10 +173,10 @@ def _planar(positions_m: FloatArray, heights_m: FloatArray, pose: RigidTransform
 
 def _past_until_now(tick: Tick) -> FloatArray:
     """(A, H, 2) past positions; the last one is at the stamp, observed or predicted."""
-    observed_m = tick.window.positions_m
-    if tick.stamp_ns == tick.window.stamp_ns:
-        return observed_m
-    return np.concatenate([observed_m[:, 1:], tick.present_m[:, None]], axis=1)
+    first = 0 if tick.stamp_ns == tick.window.stamp_ns else 1
+    n_steps = tick.window.positions_m.shape[1]
+    before_m = tick.window.positions_m[:, first : n_steps - 1 + first]
+    return np.concatenate([before_m, tick.present_m[:, None]], axis=1)
 
 
 def _is_all_finite(prediction: Prediction) -> bool:

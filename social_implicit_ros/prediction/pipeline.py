@@ -147,6 +147,8 @@ class PredictionPipeline:
             prediction, uncorrected = self.site_errors.correct(prediction, present_m)
             prediction = within_speed(prediction, present_m, self.config.max_speed_m_s)
         if self.floor_plan is not None:
+            observed_m = window.positions_m[:, -1] if window.newest_m is None else window.newest_m
+            prediction, present_m = self.floor_plan.from_observed(prediction, present_m, observed_m)
             prediction = self.floor_plan.constrain(prediction, present_m)
         if self.config.add_tracker_covariance:
             added = unestimated(window.covariances_m2, window.state_covariances)

@@ -113,6 +113,32 @@ class FloorPlan:
         edges = np.array([columns, rows]).reshape(2, *[1] * (cells.ndim - 1))
         return np.asarray(((cells >= 0) & (cells < edges)).all(axis=0))
 
+    def from_observed(
+        self, prediction: Prediction, present_m: FloatArray, observed_m: FloatArray
+    ) -> tuple[Prediction, FloatArray]:
+        """Keeps people on the side of walls where they were observed last.
+
+        Args:
+            prediction: of A agents.
+            present_m: (A, 2) present positions, extrapolated from the observed ones, metres.
+            observed_m: (A, 2) positions observed last, metres.
+
+        Returns:
+            The prediction and the present positions, both moved by as much as a person slides along
+            a wall, or stops at it, until the present.
+        """
+        walks_m = np.stack([observed_m, present_m], axis=1)
+        positions = self._cells(np.moveaxis(walks_m, -1, 0))
+        first = self._field.first_blocked(positions)
+        blocked = np.flatnonzero(first == 1)
+        if len(blocked) == 0:
+            return prediction, present_m
+        walked = self._field.walked(positions[:, blocked], first[blocked])
+        moved_m = np.zeros_like(present_m)
+        moved_m[blocked] = self._metres(walked[:, :, 1]).T - present_m[blocked]
+        samples, mean = (each + moved_m[:, None] for each in (prediction.samples, prediction.mean))
+        return replace(prediction, samples=samples, mean=mean), present_m + moved_m
+
     def constrain(self, prediction: Prediction, present_m: FloatArray) -> Prediction:
         """Keeps predicted trajectories in free space, on the person's side of walls.
 

@@ -273,15 +273,17 @@ class TrackHistory:
         )
         covariances_m2 = self._covariances_m2[rows]
         covariances_m2[np.isnan(covariances_m2)] = 0.0
+        newest_m = table.newest(rows)[1]
         window = ObservationWindow(
             stamp_ns=stamp_ns,
             step_s=self._step_s,
             ids=ids,
             positions_m=within_speed(positions_m, self._step_s, self.config.max_speed_m_s),
             n_observed=n_observed,
-            heights_m=self._table.newest(rows)[1][:, 2],
+            heights_m=newest_m[:, 2],
             covariances_m2=covariances_m2,
             state_covariances=state_covariances,
+            newest_m=newest_m[:, :2],
         )
         self._estimator.site.learn(window, self.frozen)
         return window, skipped

@@ -8,9 +8,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from social_implicit_ros.models.registry import load_model
+from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.prediction.walls import FloorPlan, floor_plan_from_grid
+from social_implicit_ros.settings import PredictorConfig
+from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.frames.transforms import RigidTransform
-from social_implicit_ros.types import FloatArray, Prediction
+from social_implicit_ros.tracks.stamps import NS_PER_S
+from social_implicit_ros.types import FloatArray, Prediction, Tracks
 
 T = 12
 STEP_S = 0.4
@@ -126,6 +131,31 @@ def test_people_inside_a_wall_are_predicted_as_without_a_map() -> None:
     present_m = np.array([[20.1, 1.5]])
     prediction = walkers(present_m, np.array([[-1.0, 0.0]]))
     assert corridor().constrain(prediction, present_m) is prediction
+
+
+@pytest.mark.parametrize("model", ["constant_velocity", "default"])
+@pytest.mark.parametrize("is_alone", [True, False], ids=["latency", "lost among others"])
+def test_nobody_is_extrapolated_through_a_wall(model: str, is_alone: bool) -> None:
+    """Somebody walks at a wall and turns the corner, where the tracker does not see them."""
+    occupied = np.zeros((300, 100), dtype=bool)
+    occupied[:, 70:73] = True  # from x = 2 m on
+    predictor = Predictor(load_model(model), PredictorConfig(), TransformBuffer())
+    predictor.floor_plan = FloorPlan(occupied, 0.1, (-5.0, -15.0)).prepare()
+    forecasts = []
+    for tick in range(34):
+        now_ns = (1_000 + tick) * NS_PER_S // 10
+        there = {"other": (-4.0, -4.0)}
+        if tick <= 29:
+            there["lost"] = (1.8 - 0.12 * (29 - tick), 0.3)
+        if tick <= 29 or not is_alone:
+            tracks = Tracks(now_ns, tuple(there), np.array(list(there.values())))
+            predictor.add_tracks(tracks, "odom", now_ns)
+        forecasts.append(predictor.tick(now_ns))
+    for forecast in forecasts[-5:]:
+        row = forecast.ids.index("lost")
+        assert 1.7 < forecast.present_m[row, 0] < 2.0
+        assert (forecast.prediction.mean[row, :, 0] < 2.0).all()
+        assert (forecast.prediction.samples[:, row, :, 0] < 2.0).all()
 
 
 def test_an_empty_map_does_not_change_predictions() -> None:
