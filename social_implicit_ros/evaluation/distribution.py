@@ -36,12 +36,14 @@ class MomentChooser:
         self._spacing_ns = round(duration_s / max(n_moments, 1) * 1e9)
         self._next_ns: int | None = None
 
-    def chooses(self, tick: ScoredTick) -> bool:
-        """Whether to evaluate the tick; call it once for each tick, in order of time."""
-        stamp_ns = tick.forecast.stamp_ns
+    def chooses(self, ticks: Sequence[ScoredTick]) -> bool:
+        """Whether to evaluate the tick, of all models; call it for each tick, in order of time."""
+        stamp_ns = ticks[0].forecast.stamp_ns
         if self._left == 0 or (self._next_ns is not None and stamp_ns < self._next_ns):
             return False
-        if not np.isfinite(tick.ground_truth).all(axis=(1, 2)).any():
+        # Of models with different horizons, not all have an agent with complete ground truth.
+        truths = (tick.ground_truth for tick in ticks)
+        if not all(np.isfinite(truth).all(axis=(1, 2)).any() for truth in truths):
             return False
         self._left -= 1
         self._next_ns = stamp_ns + self._spacing_ns

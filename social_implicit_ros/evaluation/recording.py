@@ -94,7 +94,11 @@ def evaluate_recording(
             else:
                 why = _why_nothing(source, replay, counts_of(primary))
             raise RecordingError(f"{why} ({problem})" if problem else why)
-        notes = [*(reference.notes if reference else ()), *evaluation.notes()]
+        notes = [
+            *(reference.notes if reference else ()),
+            *evaluation.notes(),
+            *_horizon_notes(evaluation.tallies),
+        ]
         # The report can draw only a map that is in the fixed frame.
         is_fixed = walls is not None and walls.frame_id in ("", plain_frame(source.fixed_frame))
         writer.describe(
@@ -147,7 +151,7 @@ class _Evaluation:
         """Adds one tick of all models."""
         primary = next(iter(ticks.values()))
         self._scene.add(ticks)
-        if self._chooser.chooses(primary):
+        if self._chooser.chooses([*ticks.values()]):
             self._moments.append(ticks)
             if len(self._moments) == TICKS_PER_BATCH:
                 self._measure_moments()
@@ -273,6 +277,21 @@ def _partial_notes(primary: Tally) -> list[str]:
         f"no track continues for {primary.times_s[-1]:g} s after a prediction, so metrics of "
         f"complete trajectories are missing; errors are known up to {max(known):g} s ahead; set a "
         "shorter horizon_s in a --params file"
+    ]
+
+
+def _horizon_notes(tallies: Mapping[str, Tally]) -> list[str]:
+    """A note if models predict up to different times, as the later the larger are errors."""
+    horizons_s = {name: tally.times_s[-1] for name, tally in tallies.items()}
+    shortest_s = min(horizons_s.values())
+    if max(horizons_s.values()) == shortest_s:
+        return []
+    listing = ", ".join(
+        f"{Path(name).name} {horizon_s:g} s" for name, horizon_s in horizons_s.items()
+    )
+    return [
+        f"models predict up to different times ({listing}), so their metrics cannot be compared: "
+        f"set horizon_s to {shortest_s:g} in a --params file"
     ]
 
 

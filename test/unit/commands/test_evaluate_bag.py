@@ -27,10 +27,12 @@ from support.bags import (
     walkers,
     write_bag,
 )
+from support.model_files import write_model
 
 from social_implicit_ros.commands import evaluate_bag
 from social_implicit_ros.evaluation import recording as bag_evaluation
 from social_implicit_ros.evaluation import runner
+from social_implicit_ros.evaluation.report.page import summary
 from social_implicit_ros.evaluation.request import Request
 from social_implicit_ros.evaluation.runner import Job, default_models, jobs_of
 from social_implicit_ros.models.card import load_card
@@ -338,6 +340,25 @@ class TestErrors:
         )
 
         assert "people move at 100 m/s" in self.error_without_results(file, tmp_path, capsys)
+
+    def test_models_with_different_horizons_are_named_and_not_compared(self, bag, tmp_path):
+        """The error after 1.2 s is small beside that of constant velocity after 4.8 s."""
+        model = write_model(tmp_path)
+        assert run(bag, "--out", tmp_path / "out", "--model", model) == 0
+
+        results = results_in(tmp_path / "out")
+        (recording,) = results["bags"]
+        named = "(walker.onnx 1.2 s, constant_velocity 4.8 s, sampled_constant_velocity 4.8 s)"
+        assert any(named in note and "horizon_s to 1.2" in note for note in recording["notes"])
+        assert not any("constant velocity" in words for words in summary(results, str(model)))
+
+        parameters = tmp_path / "short.yaml"
+        parameters.write_text("predictor: {ros__parameters: {horizon_s: 1.2}}")
+        arguments = ("--model", model, "--params", parameters)
+        assert run(bag, "--out", tmp_path / "equal", *arguments) == 0
+        results = results_in(tmp_path / "equal")
+        assert not any("different times" in note for note in results["bags"][0]["notes"])
+        assert "constant velocity" in summary(results, str(model))[0]
 
     def test_tracks_shorter_than_the_horizon_are_scored_up_to_their_end(self, tmp_path):
         bag = write_bag(tmp_path / "bag", people_messages(walkers(duration_s=3.0)))

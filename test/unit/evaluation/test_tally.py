@@ -205,15 +205,15 @@ class TestDistribution:
     def test_moments_are_spread_evenly(self, ticks):
         chooser = MomentChooser(duration_s=12.0, n_moments=6)
 
-        chosen = [tick.forecast.stamp_ns for tick in ticks if chooser.chooses(tick)]
+        chosen = [tick.forecast.stamp_ns for tick in ticks if chooser.chooses([tick])]
 
         assert set(np.diff(chosen).tolist()) == {2 * S}
 
     def test_there_are_no_more_moments_than_requested(self, ticks):
         chooser = MomentChooser(duration_s=0.001, n_moments=3)
 
-        assert sum(chooser.chooses(tick) for tick in ticks) == 3
-        assert not any(MomentChooser(12.0, 0).chooses(tick) for tick in ticks)
+        assert sum(chooser.chooses([tick]) for tick in ticks) == 3
+        assert not any(MomentChooser(12.0, 0).chooses([tick]) for tick in ticks)
 
     def test_metrics_of_a_tick_are_deterministic_and_in_range(self, ticks):
         tick = ticks[len(ticks) // 3]
@@ -228,7 +228,7 @@ class TestDistribution:
     @pytest.mark.parametrize("model", [MODEL, ConstantVelocity()])
     def test_a_batch_of_ticks_gives_the_sum_of_each(self, ticks, model):
         chooser = MomentChooser(duration_s=12.0, n_moments=4)
-        chosen = [tick for tick in ticks if chooser.chooses(tick)]
+        chosen = [tick for tick in ticks if chooser.chooses([tick])]
 
         batch = measure_distribution(chosen, model, STEPS, seed=0)
 
