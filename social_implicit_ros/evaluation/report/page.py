@@ -96,11 +96,13 @@ def summary(results: Mapping[str, Any], name: str) -> list[str]:
 
 
 def _against_baseline(results: Mapping[str, Any], name: str, metric: str) -> str:
-    """Compares a metric, of which lower is better, with constant velocity."""
-    baseline = results["models"].get("constant_velocity")
+    """Compares a metric, of which lower is better, with constant velocity of equal horizon."""
+    model, baseline = results["models"][name], results["models"].get("constant_velocity")
     if name == "constant_velocity" or baseline is None or not baseline["figures"][metric]:
         return ""
-    ratio = results["models"][name]["figures"][metric] / baseline["figures"][metric]
+    if model["horizon"]["times_s"][-1] != baseline["horizon"]["times_s"][-1]:
+        return ""
+    ratio = model["figures"][metric] / baseline["figures"][metric]
     if abs(ratio - 1.0) < 0.005:
         return ", as constant velocity does" if metric.endswith("fde") else ""
     word = "less" if ratio < 1.0 else "more"
