@@ -1,0 +1,56 @@
+"""What counts as an outlier: distances that are plausible, and held positions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from social_implicit_ros.settings import HistoryLimits
+from social_implicit_ros.tracks.history import TrackHistory
+from social_implicit_ros.tracks.outliers import Reach
+from social_implicit_ros.types import SkipReason, Tracks
+
+S = 1_000_000_000
+
+
+def seen(time_s: float, x_m: float) -> Tracks:
+    return Tracks(round(time_s * S), ("a",), np.array([[x_m, 0.0]]))
+
+
+def test_a_plausible_distance_is_the_same_in_all_directions() -> None:
+    """2 m/s for 0.2 s is 0.4 m, and 0.1 m is plausible in any time."""
+    angles = np.linspace(-np.pi, np.pi, 16)
+    directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    before_m = np.full((16, 2), 3.0)
+    reach = Reach(max_speed_m_s=2.0)
+    assert reach.covers(before_m, before_m + 0.49 * directions, S // 5).all()
+    assert not reach.covers(before_m, before_m + 0.51 * directions, S // 5).any()
+
+
+def test_noise_makes_larger_distances_plausible() -> None:
+    before_m, after_m = np.zeros((1, 2)), np.array([[0.0, -0.8]])
+    assert not Reach(2.0, noise_m=0.0).covers(before_m, after_m, S // 5).any()
+    assert Reach(2.0, noise_m=0.05).covers(before_m, after_m, S // 5).all()
+
+
+@pytest.mark.parametrize(("late_s", "x_m"), [(1.05, 5.0), (1.95, 7.0)])
+def test_a_late_position_out_of_reach_of_one_neighbour_is_an_outlier(
+    late_s: float, x_m: float
+) -> None:
+    """It is plausible given the other one, from which 10 m/s suffice."""
+    tracks = TrackHistory(HistoryLimits(position_noise_m=0.0, max_speed_m_s=10.0))
+    for n in range(4):
+        tracks.insert(seen(n, 4.0 * n))
+    assert tracks.insert(seen(late_s, x_m)) == {"a": SkipReason.LATE_OUTLIER}
+    assert tracks.insert(seen(late_s, 4.0 * late_s)) == {}
+
+
+def test_a_message_that_arrives_twice_does_not_confirm_its_own_outlier() -> None:
+    tracks = TrackHistory(HistoryLimits(position_noise_m=0.0))
+    for n in range(10):
+        tracks.insert(seen(0.1 * n, 0.12 * n))
+    for _ in range(2):
+        assert tracks.insert(seen(1.0, 6.0)) == {}
+    assert tracks.insert(seen(1.1, 1.32)) == {"a": SkipReason.OUTLIER}
+    assert tracks.began_ns(("a",)).tolist() == [0]
+    assert not tracks.n_reassigned.total()
