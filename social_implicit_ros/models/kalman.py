@@ -11,6 +11,8 @@ from social_implicit_ros.types import FloatArray, Prediction
 
 #: Spectral densities of the white acceleration noise that the tuning tries, m^2/s^3.
 DENSITIES: FloatArray = np.logspace(-6.0, 2.0, 25)
+#: That of the predictor, m^2/s^3.
+_DENSITY = 0.1
 #: Standard deviation of an observed position, metres.
 _MEASUREMENT_M = 0.05
 #: Initial variances of position (m^2) and velocity (m^2/s^2).
@@ -25,10 +27,6 @@ class ConstantVelocityKalman:
     n_observed = 8
     n_predicted = 12
 
-    def __init__(self, density: float = 0.1) -> None:
-        """Takes the spectral density of the acceleration noise, m^2/s^3."""
-        self._density = density
-
     def predict(
         self,
         observed: FloatArray,
@@ -42,7 +40,7 @@ class ConstantVelocityKalman:
         observed = require_observed(observed, self.n_observed)
         ahead = ((0, 0), (0, self.n_predicted), (0, 0))
         known = np.pad(observed, ahead, constant_values=np.nan)
-        states, covariances = filtered(known, self.step_s, self._density)
+        states, covariances = filtered(known, self.step_s, _DENSITY)
         mean = states[:, -self.n_predicted :, 0]
         variance = covariances[:, -self.n_predicted :, 0, 0]
         samples = np.broadcast_to(mean, (n_samples, *mean.shape))

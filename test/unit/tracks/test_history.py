@@ -476,7 +476,7 @@ def test_reset_forgets_everybody() -> None:
     assert skipped == {}
 
 
-@pytest.mark.parametrize("height_m", [np.nan, np.inf, 1e308])
+@pytest.mark.parametrize("height_m", [np.nan, np.inf, -np.inf, 1e308])
 def test_an_invalid_height_is_zero_and_counted(height_m: float) -> None:
     tracks = history()
     for n in range(3):
