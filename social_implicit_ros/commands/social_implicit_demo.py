@@ -290,7 +290,7 @@ def _table(
         "predictions": f"{summary.n_predictions} trajectories in {n_ticks} ticks",
         "of these scored": f"{summary.n_scored}, with ground truth up to {summary.horizon_s:.1f} s",
         "ADE / FDE of the mean trajectory": f"{summary.ade_m:.2f} m / {summary.fde_m:.2f} m",
-        f"ground truth inside the {summary.confidence:.0%} region": f"{summary.inside:.1%}",
+        "ground truth inside the 95% region": f"{summary.inside:.1%}",
         "tick time, median / p99": "{} ms / {} ms (the node's /diagnostics)".format(*tick_ms)
         if all(tick_ms)
         else "unknown: the node reported none on /diagnostics",

@@ -135,8 +135,7 @@ class ScoreSummary:
         n_scored: number of those whose ground truth is known at every step.
         horizon_s: time from the tick to the last predicted step, seconds.
         ade_m, fde_m: mean error of the mean trajectory over all steps and at the last one, metres.
-        confidence: confidence level of `inside`.
-        inside: share of ground truth inside the ellipse of `confidence`.
+        inside: share of ground truth inside the 95 % region.
     """
 
     n_agents: int
@@ -145,7 +144,6 @@ class ScoreSummary:
     horizon_s: float
     ade_m: float
     fde_m: float
-    confidence: float
     inside: float
 
 
@@ -189,7 +187,7 @@ def score_published(
     return [*scored, *map(_scored, pending.pop_complete())]
 
 
-def summarise(scored: Sequence[ScoredPrediction], *, confidence: float = 0.95) -> ScoreSummary:
+def summarise(scored: Sequence[ScoredPrediction]) -> ScoreSummary:
     """Compares predictions, all with the same steps, with their ground truth."""
     filled = [entry for entry in scored if len(entry.prediction.agents)]
     predictions = [entry.prediction for entry in filled]
@@ -207,12 +205,10 @@ def summarise(scored: Sequence[ScoredPrediction], *, confidence: float = 0.95) -
             for name in ("mean", "covariance")
         )
         ade_m, fde_m = (float(error.mean()) for error in mean_path(mean, ground_truth))
-        inside = coverage(confidence_levels(mean, covariance, ground_truth), confidence)
+        inside = coverage(confidence_levels(mean, covariance, ground_truth), 0.95)
     n_predictions = sum(len(prediction.agents) for prediction in predictions)
     horizon_s = float(predictions[0].times_s[-1]) if predictions else 0.0
-    return ScoreSummary(
-        len(agents), n_predictions, n_scored, horizon_s, ade_m, fde_m, confidence, inside
-    )
+    return ScoreSummary(len(agents), n_predictions, n_scored, horizon_s, ade_m, fde_m, inside)
 
 
 def _scored(entry: PendingPrediction[_Content]) -> ScoredPrediction:
