@@ -116,7 +116,7 @@ def _is_late_outlier(
     # Positions before the first observation, and repeated stamps, are skipped for other reasons.
     inserts = (column > 0) & (times_ns[each, column] != stamp_ns)
     outlier = np.zeros(len(rows), dtype=bool)
-    for neighbour in (np.maximum(column - 1, 0), column):
+    for neighbour in (column - 1, column):
         elapsed_ns = np.abs(stamp_ns - times_ns[each, neighbour])
         outlier |= ~reach.covers(table.states_m[rows, :2, neighbour], late_m, elapsed_ns)
     outlier &= inserts

@@ -140,6 +140,21 @@ def test_unseen_agent_is_reported_stale_once_and_forgotten() -> None:
     assert len(tracks) == 1
 
 
+def test_a_hidden_agent_is_skipped_with_its_reason_until_it_is_forgotten() -> None:
+    tracks = history(track_timeout_s=1.5)
+    for n in range(10):
+        tracks.insert(walker(0.1 * n, ("a", "b")))
+    tracks.hidden = {"b": SkipReason.VANISHED}
+
+    window, skipped = tracks.window(at(0.9))
+    assert window.ids == ("a",)
+    assert skipped == {"b": SkipReason.VANISHED}
+
+    tracks.insert(walker(3.0))
+    assert tracks.window(at(3.0))[1]["b"] == SkipReason.STALE
+    assert "b" not in tracks.window(at(3.0))[1]
+
+
 def test_an_id_reused_far_away_restarts_the_history() -> None:
     tracks = history(max_speed_m_s=10.0)
     for n in range(20):

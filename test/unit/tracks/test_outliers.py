@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -54,3 +56,23 @@ def test_a_message_that_arrives_twice_does_not_confirm_its_own_outlier() -> None
     assert tracks.insert(seen(1.1, 1.32)) == {"a": SkipReason.OUTLIER}
     assert tracks.began_ns(("a",)).tolist() == [0]
     assert not tracks.n_reassigned.total()
+
+
+def test_a_new_id_does_not_inherit_the_outlier_of_a_forgotten_one() -> None:
+    tracks = TrackHistory(HistoryLimits(position_noise_m=0.0, track_timeout_s=1.0))
+    for n in range(10):
+        tracks.insert(seen(0.1 * n, 0.12 * n))
+    tracks.insert(seen(1.0, 6.0))
+    tracks.window(5 * S)
+    assert not len(tracks)
+    assert tracks.insert(replace(seen(5.0, 1.0), ids=("b",))) == {}
+    assert tracks.began_ns(("b",)).tolist() == [5 * S]
+
+
+def test_an_id_reassigned_to_a_neighbour_is_found_in_a_short_track() -> None:
+    """Four positions at 3 Hz, 20 m from the origin; the neighbour is 1.5 m beside."""
+    tracks = TrackHistory(HistoryLimits(position_noise_m=0.0))
+    for n in range(6):
+        tracks.insert(seen(0.34 * n, 20.0 + (1.5 if n >= 4 else 0.0)))
+    assert tracks.n_reassigned.total() == 1
+    assert tracks.began_ns(("a",)).tolist() == [round(4 * 0.34 * S)]
