@@ -22,6 +22,8 @@ _MIN_RATE_SHARE = 0.8
 #: Jumps of the clock back within a report from which on it jumps to and fro. A replay that starts
 #: again and a reset of a simulator are one jump.
 _MIN_JUMPS_BACK = 2
+#: Minimum number of ticks that are due between two reports to measure their rate.
+_MIN_DUE = 2.0
 #: Time for which a killed node may stay in the graph, seconds; the default lease of DDS is 20 s.
 _GHOST_S = 25.0
 
@@ -162,19 +164,21 @@ def lost_robot(now: Snapshot) -> Iterable[Finding]:
 
 def slow_ticks(now: Snapshot) -> Iterable[Finding]:
     """There are fewer ticks than requested."""
-    # At less than 2 Hz a report has too few ticks to measure the rate.
     wanted_hz = now.state.config.predictor.tick_rate_hz
     explained = now.failure or now.surroundings.lacks_clock or "publish_frame" in now.refusals
-    if now.rate_hz is None or wanted_hz < 2.0 or explained:
+    if now.rate_hz is None or wanted_hz == 0.0 or explained:
         return
-    if now.rate_hz == 0.0:
+    if now.elapsed_s == 0.0:
         text = "no tick: the clock does not advance; with use_sim_time, /clock must be published"
-        yield Finding("rate", text)
+        yield Finding("rate", text, log_after_s=PATIENCE_S)
+    elif wanted_hz * now.elapsed_s < _MIN_DUE:
+        return
     elif now.rate_hz < _MIN_RATE_SHARE * wanted_hz:
         yield Finding(
             "rate",
             f"{now.rate_hz:.1f} ticks per second instead of {wanted_hz:g}",
-            "reduce n_samples, outputs or tick_rate_hz; or publish /clock more often",
+            "reduce n_samples, outputs, tick_rate_hz or the machine's load, or publish /clock more "
+            "often",
             log_after_s=PATIENCE_S,  # a clock that jumps forward causes one such report
         )
 

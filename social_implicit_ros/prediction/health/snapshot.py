@@ -205,6 +205,7 @@ class Snapshot:
         robot_lost: the robot's position was unknown in a tick since the last report.
         n_jumps_back: jumps of the clock back since the last report.
         rate_hz: measured ticks per second; None if unknown.
+        elapsed_s: time since the last report by the node's clock, seconds.
         n_tracked: tracked people in the newest tick.
         n_predicted: predicted people in the newest tick.
         few_predicted_s: time for which less than half of the people have been predicted, seconds.
@@ -223,6 +224,7 @@ class Snapshot:
     robot_lost: bool = False
     n_jumps_back: int = 0
     rate_hz: float | None = None
+    elapsed_s: float = 1.0
     n_tracked: int = 0
     n_predicted: int = 0
     few_predicted_s: float = 0.0

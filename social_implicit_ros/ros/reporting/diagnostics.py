@@ -259,6 +259,7 @@ class DiagnosticsLog:
             surroundings=self.surroundings,
             trackers=self.trackers.values(),
             rate_hz=self._tick_rate_hz(now_ns),
+            elapsed_s=0.0 if self._began_ns is None else (now_ns - self._began_ns) / NS_PER_S,
             n_predicted=n_predicted,
             few_predicted_s=self._few.update(are_few, began_s, self._time_s),
         )

@@ -200,7 +200,7 @@ def test_an_implausible_speed_explains_broken_tracks() -> None:
         ({"surroundings": Surroundings(n_namesakes=1)}, ("1 more node", "another namespace")),
         ({"surroundings": Surroundings(broken=("no messages from /a",))}, ("from /a",)),
         ({"refusals": {"frame": "no frame 'x'"}}, ("no frame 'x'",)),
-        ({"rate_hz": 0.0}, ("clock does not advance",)),
+        ({"rate_hz": 0.0, "elapsed_s": 0.0}, ("clock does not advance",)),
         ({"rate_hz": 6.0}, ("6.0 ticks per second instead of 10",)),
     ],
 )

@@ -216,6 +216,22 @@ def test_a_clock_that_stands_still_is_a_warning(log: DiagnosticsLog) -> None:
     assert "clock does not advance" in status.message
 
 
+@pytest.mark.parametrize(("tick_rate_hz", "factor"), [(10.0, 0.05), (2.0, 0.9)])
+def test_a_rate_is_not_evaluated_if_hardly_a_tick_is_due(
+    log: DiagnosticsLog, tick_rate_hz: float, factor: float
+) -> None:
+    """As in a simulation at a twentieth of real time."""
+    state = ACTIVE.with_config(NodeConfig.from_values({"tick_rate_hz": tick_rate_hz}))
+    log._begin_period(100 * S)
+    for second in range(1, 9):
+        now_ns = round((100 + factor * second) * S)
+        tell(log, now_ns, float(second))
+        if second % 2:
+            log.add_tick(0.002, 5, [], 5)
+        status = log.report("/predictor", state, now_ns, float(second))
+        assert "tick" not in status.message
+
+
 def test_old_stamps_are_a_warning_that_names_use_sim_time(log: DiagnosticsLog) -> None:
     log._begin_period(1000 * S)
     log.trackers[""].latency_s = 998.0
