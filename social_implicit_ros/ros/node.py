@@ -406,12 +406,14 @@ class PredictorNode(ParameterNode):
         with self.reporter.contained("connections", "connections cannot be checked"):
             self.reporter.log.surroundings = self._surroundings()
         if active is not None:
-            self.reporter.take_counts(active.predictor)
             with self.reporter.contained("self-evaluation", "predictions cannot be evaluated"):
                 if active.keeper is not None and active.keeper.is_due(time.monotonic()):
                     self._save_calibration(active)
                 statuses.append(active.publish_metrics(self.get_fully_qualified_name()))
-        self.reporter.publish(self._now_ns(), statuses)
+        with self.reporter.contained("report", "the status cannot be published"):
+            if active is not None:
+                self.reporter.take_counts(active.predictor)
+            self.reporter.publish(self._now_ns(), statuses)
 
     def _surroundings(self) -> Surroundings:
         s = self._session

@@ -357,6 +357,26 @@ def test_ticks_continue_when_the_system_clock_is_set_back(
     assert clocks == [ClockType.STEADY_TIME, ClockType.ROS_TIME, ClockType.STEADY_TIME]
 
 
+@pytest.mark.parametrize("place", ["take_counts", "publish"])
+def test_the_node_continues_after_any_failure_of_a_report(
+    local_node: Callable[..., PredictorNode], monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    node = local_node(model="sampled_constant_velocity")
+    assert node.trigger_configure() == SUCCESS and node.trigger_activate() == SUCCESS
+    reported: list[str] = []
+
+    def failing(*_: object) -> None:
+        raise KeyError("rule")
+
+    monkeypatch.setattr(node.reporter, "warn", lambda kind, why: reported.append(why))
+    with monkeypatch.context() as patch:
+        patch.setattr(node.reporter, place, failing)
+        node._on_diagnostics_timer()
+    assert "the status cannot be published: unexpected KeyError" in reported[0]
+    node._on_diagnostics_timer()
+    assert len(reported) == 1 and node.reporter.log.findings
+
+
 @pytest.mark.parametrize("error", [RuntimeError("onnx"), MemoryError(), OSError(5, "disk")])
 @pytest.mark.parametrize("place", ["tick", "evaluate", "reconfigure"])
 def test_the_node_continues_after_any_failure_of_a_tick(
