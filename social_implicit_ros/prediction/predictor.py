@@ -311,14 +311,13 @@ class Predictor:
         for tracks in moved:
             self._enter(tracks, now_ns, update)
         for tracks, reason in timed_out:
-            kind, what = SkipReason.NO_TRANSFORM.value, "tracks"
+            kind, what = SkipReason.NO_TRANSFORM.value, "tracks without a transform are skipped"
             if ROBOT_ID in tracks.ids:
-                kind, what = f"odometry.{kind}", "odometry"
+                kind, what = f"odometry.{kind}", "odometry without a transform is skipped"
                 update.robot_skipped[SkipReason.NO_TRANSFORM] += 1
             else:
                 update.skip(tracks.source, SkipReason.NO_TRANSFORM, len(tracks.ids))
-            text = f"{what} without a transform are skipped: {reason}"
-            update.refusals.append(Refusal(kind, text))
+            update.refusals.append(Refusal(kind, f"{what}: {reason}"))
 
     def _choose_frame(self, frame_ids: set[str]) -> None:
         """Chooses the frame of the histories; if it changes, resets them."""

@@ -33,9 +33,13 @@ BUFFER_S = 10.0
 _BUFFER_NS = round(BUFFER_S * NS_PER_S)
 #: Maximum number of messages that are kept unread before the first lookup.
 _MAX_UNREAD = 4096
+#: Maximum number of frames of similar names in a text.
+_MAX_NAMESAKES = 3
 #: Maximum number of pairs of frames that are followed; beyond it the oldest is forgotten.
 _MAX_PAIRS = 32
 
+#: Number of messages with known stamps from which on a publisher repeats stamps, such as zeros.
+_MIN_REPEATS = 8
 #: A frame jumps to and fro, as two nodes publish its pose, if at least this many of its newest
 #: poses are far from the one before (metres), and most of these steps undo the one before, up to a
 #: share of its length: those of a noisy localisation do not return to the same place.
@@ -46,11 +50,16 @@ _AHEAD_M = (2.0, 0.0, 0.0)
 
 @dataclass
 class _Link:
-    """Poses of a frame in its parents, oldest first; a static link has one, valid at any time."""
+    """Poses of a frame in its parents, oldest first; of a static link the newest is valid always.
+
+    Attributes:
+        n_repeats: messages since the newest pose with a stamp that was known already.
+    """
 
     is_static: bool
     stamps_ns: list[int] = field(default_factory=list)
     poses: list[tuple[str, Pose]] = field(default_factory=list)
+    n_repeats: int = 0
 
     @property
     def parent(self) -> str:
@@ -60,7 +69,7 @@ class _Link:
     def at(self, frame: str, stamp_ns: int) -> tuple[str, Pose]:
         """Parent and pose at a time; raises TransformUnavailableError."""
         if self.is_static:
-            return self.poses[0]
+            return self.poses[-1]
         stamps_ns, poses = self.stamps_ns, self.poses
         after = bisect_left(stamps_ns, stamp_ns)
         if after < len(stamps_ns) and stamps_ns[after] == stamp_ns:
@@ -69,6 +78,13 @@ class _Link:
         is_gap = 0 < after < len(stamps_ns) and stamps_ns[after] - stamps_ns[after - 1] > _BUFFER_NS
         if after == len(stamps_ns) or is_gap:
             newest_ns = stamps_ns[after - 1]
+            if self.n_repeats >= _MIN_REPEATS:
+                raise TransformUnavailableError(
+                    f"{frame!r} in {self.parent!r} is published again and again with the stamp "
+                    f"{_time(newest_ns)}: its publisher must stamp each transform with the current "
+                    "time, or use /tf_static",
+                    may_come=True,
+                )
             raise TransformUnavailableError(
                 f"{frame!r} in {self.parent!r} is known only until {_time(newest_ns)}, "
                 f"{(stamp_ns - newest_ns) / NS_PER_S:.3f} s before",
@@ -90,9 +106,15 @@ class _Link:
 
     def insert(self, stamp_ns: int, parent: str, pose: Pose) -> None:
         """Adds a pose; a stamp that is known already is ignored."""
+        if self.is_static:
+            self.poses.append((parent, pose))
+            del self.poses[:-_MAX_JUDGED]
+            return
         at = bisect_left(self.stamps_ns, stamp_ns)
         if at < len(self.stamps_ns) and self.stamps_ns[at] == stamp_ns:
+            self.n_repeats += 1
             return
+        self.n_repeats = 0
         self.stamps_ns.insert(at, stamp_ns)
         self.poses.insert(at, (parent, pose))
         oldest_ns = self.stamps_ns[-1] - _BUFFER_NS
@@ -308,9 +330,9 @@ class TransformBuffer:
         link = self._links.get(entry.child)
         if (
             link is None
-            or is_static
-            or link.is_static
-            or entry.stamp_ns < link.stamps_ns[-1] - _BUFFER_NS  # time jumped back
+            or is_static != link.is_static
+            # Time jumped back.
+            or (not is_static and entry.stamp_ns < link.stamps_ns[-1] - _BUFFER_NS)
         ):
             link = self._links[entry.child] = _Link(is_static)
         link.insert(entry.stamp_ns, entry.parent, entry.pose)
@@ -361,6 +383,7 @@ class TransformBuffer:
         if first is None:
             missing = [frame for frame in (source, target) if not self._is_known(frame)]
             why = f": nothing publishes {' or '.join(map(repr, missing))}" if missing else ""
+            why += self._namesakes(missing, {source, target})
             why += "".join(
                 f"; {frame!r} has two parents, {' and '.join(map(repr, sorted(parents)))}: publish "
                 "one of them only"
@@ -375,7 +398,24 @@ class TransformBuffer:
         )
 
     def _is_known(self, frame: str) -> bool:
-        return frame in self._links or any(frame in link.parents for link in self._links.values())
+        return frame in self._frames()
+
+    def _frames(self) -> set[str]:
+        return {*self._links, *(each for link in self._links.values() for each in link.parents)}
+
+    def _namesakes(self, missing: list[str], asked: set[str]) -> str:
+        """Frames with the name of a missing one in other letters, or with another prefix."""
+        for frame in missing:
+            others = (self._frames() | asked) - {frame}
+            names = sorted(repr(each) for each in others if _bare(each) == _bare(frame))
+            if names:
+                text = " or ".join(names[:_MAX_NAMESAKES])
+                return f"; {frame!r} is not {text}: use one name for each frame"
+        return ""
+
+
+def _bare(frame: str) -> str:
+    return frame.strip(" /").rpartition("/")[2].casefold()
 
 
 def _time(stamp_ns: int) -> str:

@@ -97,6 +97,26 @@ def test_a_transform_of_two_publishers_is_named(offset_m, turn, text):
     assert [each[: len(text)] for each in buffer.contested()] == ([text] if text else [])
 
 
+def test_a_static_transform_of_two_publishers_is_named():
+    buffer = TransformBuffer()
+    for n in range(12):
+        message = transform_message("base", "camera", S, xyz=(2.0 * (n % 2), 0.0, 0.0))
+        buffer.add(serialised(message), is_static=True)
+    assert buffer.lookup("base", "camera", 9 * S).translation_m[0] == 2.0
+    assert buffer.contested() == ["'camera' in 'base' jumps to and fro by 2.00 m"]
+
+
+@pytest.mark.parametrize("stamp_s", [0, 1])
+def test_a_publisher_that_repeats_its_stamp_is_named(stamp_s):
+    """Unset stamps, or a static transform that is published on /tf with the time of its start."""
+    buffer = buffer_of(*(("odom", "base", stamp_s, (1, 0, 0), 0) for _ in range(9)))
+    text = f"'base' in 'odom' is published again and again with the stamp {stamp_s}.000 s"
+    with pytest.raises(TransformUnavailableError, match=text) as caught:
+        buffer.lookup("odom", "base", 3 * S)
+    assert caught.value.newest_ns is None
+    assert buffer.lookup("odom", "base", stamp_s * S).translation_m[0] == 1.0
+
+
 def test_a_sensor_that_sweeps_and_a_corrected_localisation_have_one_publisher():
     buffer = buffer_of(
         *(("base", "laser", 1 + n / 10, (0, 0, 0), math.sin(0.8 * n)) for n in range(90)),
@@ -168,7 +188,10 @@ def test_leading_slashes_of_frames_are_ignored():
     ("target", "source", "time_s", "may_come", "says"),
     [
         ("odom", "", 1.5, False, "must set header.frame_id"),
-        ("odom", "nowhere", 1.5, True, "from 'nowhere' to 'odom': nothing publishes 'nowhere'"),
+        ("odom", "nowhere", 1.5, True, "from 'nowhere' to 'odom': nothing publishes 'nowhere'$"),
+        ("odom", "r1/base", 1.5, True, "; 'r1/base' is not 'base': use one name"),
+        ("Odom ", "base", 1.5, True, "nothing publishes 'Odom '; 'Odom ' is not 'odom'"),
+        ("map", "/r2/map", 1.5, True, "'r2/map' or 'map'; 'r2/map' is not 'map': use one"),
         ("odom", "base", 3.0, True, "'base' in 'odom' is known only until 2.000 s, 1.000 s before"),
         ("odom", "base", 0.5, False, "is known only from 1.000 s on, 0.500 s after"),
     ],
