@@ -99,9 +99,8 @@ def _draw(
         scored.forecast.stamp_ns, window, model, n_samples=SAMPLES, seed=seed
     )
     samples = resample_prediction(prediction, present_m, steps).samples
-    row_of = {agent: row for row, agent in enumerate(window.ids)}
     complete = np.flatnonzero(np.isfinite(truth).all(axis=(1, 2)))
-    rows = np.array([row_of[scored.forecast.ids[index]] for index in complete])
+    rows = scored.rows[complete]
     # Avoids a copy of the samples if the ground truth of all agents is complete.
     known_samples = samples if len(rows) == samples.shape[1] else samples[:, rows]
     n_steps = truth.shape[1]

@@ -31,13 +31,11 @@ COLUMNS = (
 
 @dataclass(frozen=True, eq=False)
 class ScoredTick:
-    """Prediction of one model at one tick, and ground truth and situation of its agents.
+    """Prediction of one model at one tick, and its ground truth.
 
     Attributes:
+        rows: (A,) rows of the forecast's agents in the window of the tick.
         ground_truth: (A, T, 2) positions at the predicted steps, metres; NaN where unknown.
-        observed_m: (A, 2) last observed positions, metres.
-        speed_m_s: (A,) net speed over the observed past, m/s.
-        n_near: (A,) number of other people within `NEAR_M`.
         people: (A,) person of the independent ground truth that each agent matches, negative for
             nobody; None without an independent ground truth.
         age_s: (A,) seconds since each track began; None without an independent ground truth.
@@ -45,10 +43,8 @@ class ScoredTick:
 
     tick: Tick
     forecast: Forecast
+    rows: IntArray
     ground_truth: FloatArray
-    observed_m: FloatArray
-    speed_m_s: FloatArray
-    n_near: IntArray
     people: IntArray | None = None
     age_s: FloatArray | None = None
 
@@ -72,15 +68,8 @@ def scored_ticks(
     for name, (tick, forecast) in predictions.items():
         row_of = {agent: row for row, agent in enumerate(tick.window.ids)}
         rows = np.array([row_of[agent] for agent in forecast.ids], dtype=np.int64)
-        scored[name] = ScoredTick(
-            tick,
-            forecast,
-            ground_truth=ground_truth[rows],
-            observed_m=tick.window.positions_m[rows, -1],
-            speed_m_s=tick.speed_m_s[rows],
-            n_near=_n_near(forecast.present_m),
-            **{name: values[rows] for name, values in known.items()},
-        )
+        of_agents = {key: values[rows] for key, values in known.items()}
+        scored[name] = ScoredTick(tick, forecast, rows, ground_truth[rows], **of_agents)
     return scored
 
 
@@ -167,8 +156,8 @@ def measure(ticks: Sequence[ScoredTick]) -> Measures:
     ]
     best, best_ade = (np.concatenate(parts) for parts in zip(*nearest, strict=True))
     context: dict[str, list[NDArray[Any]]] = {
-        "speed": [tick.speed_m_s for tick in ticks],
-        "crowd": [tick.n_near for tick in ticks],
+        "speed": [scored.tick.speed_m_s[scored.rows] for scored in ticks],
+        "crowd": [_n_near(tick.forecast.present_m) for tick in ticks],
         "history": [tick.forecast.n_observed for tick in ticks],
         "age": [tick.age_s for tick in ticks if tick.age_s is not None],
     }
@@ -184,7 +173,9 @@ def measure(ticks: Sequence[ScoredTick]) -> Measures:
         missed=complete & ~(best[:, -1] <= MISS_THRESHOLD_M),
         levels=confidence_levels(mean, covariance, ground_truth, joined_scales(predictions)),
         radius_m=np.sqrt(np.sqrt(np.maximum(determinant, 0.0))),
-        position_m=np.concatenate([tick.observed_m for tick in ticks]),
+        position_m=np.concatenate(
+            [scored.tick.window.positions_m[scored.rows, -1] for scored in ticks]
+        ),
         context={name: np.concatenate(values) for name, values in context.items() if values},
     )
 

@@ -21,7 +21,7 @@ from support.bags import (
     write_bag,
 )
 
-from social_implicit_ros.evaluation.errors import ScoredTick
+from social_implicit_ros.evaluation.errors import ScoredTick, measure
 from social_implicit_ros.evaluation.replay import BagReplay
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.models.registry import load_model
@@ -153,8 +153,9 @@ def test_others_nearby_are_counted(tmp_path):
 
     _, ticks = replay(bag_of(tmp_path, recording))
 
-    assert ticks[20]["plain"].n_near.tolist() == [1, 2, 1, 0]
-    assert ticks[20]["plain"].speed_m_s.tolist() == [0.0] * 4
+    context = measure([ticks[20]["plain"]]).context
+    assert context["crowd"].tolist() == [1, 2, 1, 0]
+    assert context["speed"].tolist() == [0.0] * 4
 
 
 def test_histories_restart_when_time_jumps_back(tmp_path):

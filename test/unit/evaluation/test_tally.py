@@ -269,5 +269,5 @@ def _tick_with_ground_truth(recording, model, generator, index) -> ScoredTick:
     ground_truth = forecast.prediction.mean + generator.normal(
         0, 0.5, forecast.prediction.mean.shape
     )
-    still, alone = np.zeros(len(forecast.ids)), np.zeros(len(forecast.ids), dtype=np.int64)
-    return ScoredTick(tick, forecast, ground_truth, forecast.present_m, still, alone)
+    rows = np.array([tick.window.ids.index(agent) for agent in forecast.ids])
+    return ScoredTick(tick, forecast, rows, ground_truth)
