@@ -39,8 +39,8 @@ OUTPUTS = (
     *("pointcloud", "samples", "markers", "mpc_planner", "costmap", "detections", "autoware"),
     *("people", "costmap_converter"),
 )
-#: Topics that are not compared: their content depends on the wall clock.
-NO_OUTPUTS = {"/predictor/metrics", "/predictor/transition_event"}
+#: A topic that is not compared: its content depends on the wall clock.
+METRICS = "/predictor/metrics"
 #: Every replay begins at this stamp. Text recordings begin at zero, which allows no earlier stamps.
 BEGIN_NS = 1_700_000_000_000_000_000
 #: Messages before discovery are lost, so earlier ones are sent until one is answered. They are so
@@ -89,7 +89,8 @@ def record_outputs(
         stack.callback(process.kill)
         peer = Peer(domain)
         stack.callback(peer.close)
-        topics = peer.wait_for(lambda: topics_of(peer), "discovery of all outputs", node)
+        topics = peer.predictor_topics(len(OUTPUTS) + 1, node)
+        del topics[METRICS]
         received: dict[str, list[bytes]] = {topic: [] for topic in topics}
         for topic, kind in topics.items():
             peer.node.create_subscription(
@@ -143,19 +144,6 @@ def replay(
             f"an answer of every output to message {index}",
             node,
         )
-
-
-def topics_of(peer: Peer) -> dict[str, str]:
-    """Topic -> type of every output of the node; empty until all are known."""
-    if "predictor" not in peer.node.get_node_names():
-        return {}
-    found = peer.node.get_publisher_names_and_types_by_node("predictor", "/")
-    topics = {
-        topic: kinds[0]
-        for topic, kinds in found
-        if topic.startswith("/predictor/") and topic not in NO_OUTPUTS
-    }
-    return topics if len(topics) == len(OUTPUTS) else {}
 
 
 def headers(message: Any) -> list[Any]:

@@ -20,6 +20,7 @@ import platform
 import sys
 import tempfile
 import time
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -223,29 +224,15 @@ def soak(node: NodeUnderTest, outputs: list[str], duration_s: float) -> dict[str
 
 def listen(node: NodeUnderTest, watch: Watch, n_outputs: int) -> Any:
     """Subscribes to all topics of the node, with serialised messages; returns their counts."""
-    counts: dict[str, int] = {}
-
-    def on_message(topic: str, data: bytes) -> None:
-        counts[topic] = counts.get(topic, 0) + 1
-
+    counts: Counter[str] = Counter()
     peer = node.peer.node
-    node.wait_for(lambda: "predictor" in peer.get_node_names(), "discovery of the node")
-
-    def topics() -> dict[str, str]:
-        return {
-            topic: kinds[0]
-            for topic, kinds in peer.get_publisher_names_and_types_by_node("predictor", "/")
-            if topic.startswith("/predictor/") and "transition_event" not in topic
-        }
-
     # The topic `metrics` of the self-evaluation is not an output.
-    node.wait_for(lambda: len(topics()) == n_outputs + 1, "discovery of its outputs")
-    for topic, kind in topics().items():
+    for topic, kind in node.peer.predictor_topics(n_outputs + 1, node.process).items():
         message_class = import_message(kind, "soak")
         peer.create_subscription(
             message_class,
             topic,
-            lambda data, topic=topic: on_message(topic, data),
+            lambda data, topic=topic: counts.update([topic]),
             LOSSLESS,
             raw=True,
         )

@@ -135,6 +135,23 @@ class Peer:
         self.wait_for(publisher.get_subscription_count, f"a subscription to {topic}", log)
         return publisher
 
+    def predictor_topics(self, n_topics: int, log: NodeProcess | None) -> dict[str, str]:
+        """Waits until the predictor publishes on so many topics; returns their types."""
+
+        def found() -> dict[str, str]:
+            if "predictor" not in self.node.get_node_names():
+                return {}
+            names_and_types = self.node.get_publisher_names_and_types_by_node("predictor", "/")
+            topics = {
+                topic: kinds[0]
+                for topic, kinds in names_and_types
+                if topic.startswith("/predictor/") and not topic.endswith("/transition_event")
+            }
+            return topics if len(topics) == n_topics else {}
+
+        topics: dict[str, str] = self.wait_for(found, "discovery of the predictor's topics", log)
+        return topics
+
     def call(self, service_class: type, name: str, request: Any, log: NodeProcess | None) -> Any:
         """Calls a service and returns its response."""
         if name not in self._clients:
