@@ -12,6 +12,7 @@ from typing import Any
 from social_implicit_ros.evaluation.output_files import filled_page
 from social_implicit_ros.evaluation.report.highlights import N_WORST
 from social_implicit_ros.evaluation.report.tables import STYLES, tracker_rows
+from social_implicit_ros.evaluation.tally import CROWD_NAMES, SPEED_NAMES
 
 #: Recordings whose scene and map are shown: those with most complete predictions.
 SCENES, MAPS = 4, 12
@@ -59,6 +60,7 @@ def report_page(
             {"name": name, "meaning": MEANINGS[name], **asdict(style)}
             for name, style in STYLES.items()
         ],
+        "orders": {"speed": SPEED_NAMES, "crowd": CROWD_NAMES},
         "tracker": tracker_rows(results),
         **_chosen(highlights, results),
     }
