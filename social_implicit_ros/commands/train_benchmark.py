@@ -16,21 +16,15 @@ from social_implicit_ros.commands import options as opt
 from social_implicit_ros.evaluation.terminal import progress_bar
 from social_implicit_ros.training.export import save_model
 from social_implicit_ros.training.social_implicit import trainer
-from social_implicit_ros.training.social_implicit.augmentation import augment
 from social_implicit_ros.training.social_implicit.data import (
     ROBOT_SPLIT,
     SPLITS,
-    SceneBatch,
     load_split,
     load_test,
     split_recordings,
 )
 from social_implicit_ros.training.social_implicit.graph import social_implicit_graph
-from social_implicit_ros.training.social_implicit.losses import (
-    WEIGHTS,
-    social_implicit_losses,
-    total_loss,
-)
+from social_implicit_ros.training.social_implicit.losses import WEIGHTS
 from social_implicit_ros.training.social_implicit.model import SocialImplicit, used_parameters
 from social_implicit_ros.types import FloatArray
 
@@ -126,15 +120,9 @@ def _train_with_progress(
             text = f"{split}: validation {_plain(epoch.validation)}"
             progress.update(task, advance=1, description=text)
 
-        best = trainer.train(
-            model, training, validation, _loss, settings, augmentation=augment, on_epoch=show
-        )
+        best = trainer.train(model, training, validation, settings, on_epoch=show)
     console.print(f"{split}: validation {_plain(best.validation)} after epoch {best.number}")
     return best
-
-
-def _loss(predicted: torch.Tensor, batch: SceneBatch) -> torch.Tensor:
-    return total_loss(social_implicit_losses(predicted, batch.future, batch.scene))
 
 
 def _metrics(

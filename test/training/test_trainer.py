@@ -10,8 +10,8 @@ torch = pytest.importorskip("torch", reason="torch comes with `make test-trainin
 from torch import nn  # noqa: E402
 
 from social_implicit_ros.models.noise import standard_normal  # noqa: E402
-from social_implicit_ros.training.social_implicit.augmentation import augment  # noqa: E402
-from social_implicit_ros.training.social_implicit.data import SceneBatch, pack  # noqa: E402
+from social_implicit_ros.training.social_implicit import trainer  # noqa: E402
+from social_implicit_ros.training.social_implicit.data import pack  # noqa: E402
 from social_implicit_ros.training.social_implicit.losses import social_implicit_losses, total_loss  # noqa: E402
 from social_implicit_ros.training.social_implicit.model import SocialImplicit  # noqa: E402
 from social_implicit_ros.training.social_implicit.trainer import (  # noqa: E402
@@ -25,17 +25,13 @@ from social_implicit_ros.training.social_implicit.trainer import (  # noqa: E402
 pytestmark = pytest.mark.training
 
 
-def loss(predicted: torch.Tensor, batch: SceneBatch) -> torch.Tensor:
-    return total_loss(social_implicit_losses(predicted, batch.future, batch.scene))
-
-
 def trained(
     scenes: list[np.ndarray], settings: Settings, epochs: list[Epoch] | None = None
 ) -> SocialImplicit:
     torch.manual_seed(settings.seed)
     model = SocialImplicit()
     heard = [] if epochs is None else epochs
-    train(model, scenes, scenes[:8], loss, settings, augmentation=augment, on_epoch=heard.append)
+    train(model, scenes, scenes[:8], settings, on_epoch=heard.append)
     return model
 
 
@@ -79,7 +75,7 @@ def test_samples_without_gradient_do_not_affect_training(small_crowd: list[np.nd
     def value_and_gradient(drawn: torch.Tensor) -> tuple[float, torch.Tensor]:
         model.zero_grad()
         predicted = model(batch.observed, batch.mask, drawn[:, batch.scene], batch.scene)
-        value = loss(predicted, batch)
+        value = total_loss(social_implicit_losses(predicted, batch.future, batch.scene))
         value.backward()
         return value.item(), torch.cat([p.grad.flatten() for p in model.parameters()])
 
@@ -103,16 +99,18 @@ def test_the_seed_determines_the_model(small_crowd: list[np.ndarray]) -> None:
     assert not torch.equal(weights(1), weights(2))
 
 
-def test_the_model_of_the_best_epoch_is_kept(small_crowd: list[np.ndarray]) -> None:
+def test_the_model_of_the_best_epoch_is_kept(
+    small_crowd: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
     # The loss increases speeds, so that the first epoch has the lowest validation error.
     model = Straight(1.0)
+    monkeypatch.setattr(trainer, "total_loss", lambda losses: -model.factor)
     received: list[tuple[Epoch, float]] = []
 
     best = train(
         model,
         small_crowd,
         small_crowd,
-        lambda predicted, batch: -predicted.norm(dim=-1).mean(),
         Settings(epochs=4, scenes_per_batch=8, n_samples=2, learning_rate=0.1),
         on_epoch=lambda epoch: received.append((epoch, model.factor.item())),
     )
@@ -122,15 +120,12 @@ def test_the_model_of_the_best_epoch_is_kept(small_crowd: list[np.ndarray]) -> N
     assert model.factor.item() == received[0][1] != received[-1][1]
 
 
-def test_a_loss_that_is_not_finite_stops_the_training(small_crowd: list[np.ndarray]) -> None:
+def test_a_loss_that_is_not_finite_stops_the_training(
+    small_crowd: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "total_loss", lambda losses: losses["imle"] * math.nan)
     with pytest.raises(FloatingPointError, match="nan in epoch 1; lower the learning rate"):
-        train(
-            Straight(),
-            small_crowd,
-            small_crowd,
-            lambda predicted, batch: predicted.mean() * math.nan,
-            Settings(epochs=1),
-        )
+        train(Straight(), small_crowd, small_crowd, Settings(epochs=1))
 
 
 def test_accuracy_is_the_mean_over_agents_of_the_best_of_20(small_crowd: list[np.ndarray]) -> None:

@@ -12,13 +12,13 @@ import torch
 
 from social_implicit_ros.metrics.displacement import best_of_n
 from social_implicit_ros.models.noise import standard_normal
-from social_implicit_ros.training.social_implicit.data import (
-    Augmentation,
-    SceneBatch,
-    batches,
-    pack,
+from social_implicit_ros.training.social_implicit.augmentation import augment
+from social_implicit_ros.training.social_implicit.data import SceneBatch, batches, pack
+from social_implicit_ros.training.social_implicit.losses import (
+    rank_samples,
+    social_implicit_losses,
+    total_loss,
 )
-from social_implicit_ros.training.social_implicit.losses import rank_samples
 from social_implicit_ros.training.social_implicit.model import SocialImplicit
 from social_implicit_ros.types import FloatArray
 
@@ -26,10 +26,6 @@ from social_implicit_ros.types import FloatArray
 ACCURACY_SAMPLES = 20
 #: Scenes that are evaluated at once; limits the memory.
 _SCENES_PER_BATCH = 256
-
-
-#: (nearest, second and farthest predicted sample (3, A, T, 2), batch) -> loss.
-Loss = Callable[[torch.Tensor, SceneBatch], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -77,10 +73,8 @@ def train(
     model: SocialImplicit,
     training: Sequence[FloatArray],
     validation: Sequence[FloatArray],
-    loss: Loss,
     settings: Settings,
     *,
-    augmentation: Augmentation | None = None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Epoch:
     """Trains a model in place; it ends with the weights of the epoch it returns.
@@ -104,11 +98,11 @@ def train(
         model.train()
         losses = []
         share, n_scenes = settings.short_history_share, settings.scenes_per_batch
-        for batch in batches(training, n_scenes, generator, augmentation, share):
+        for batch in batches(training, n_scenes, generator, augment, share):
             shape = settings.n_samples, batch.n_scenes, model.noise_dimension
             noise = torch.randn(*shape, generator=noise_generator)
             predicted = _predict(model, batch, decisive_noise(model, batch, noise))
-            value = loss(predicted, batch)
+            value = total_loss(social_implicit_losses(predicted, batch.future, batch.scene))
             if not torch.isfinite(value):
                 raise FloatingPointError(
                     f"the loss is {value.item()} in epoch {number}; lower the learning rate"
