@@ -134,7 +134,28 @@ def open_session(
     )
     with ExitStack() as undo:
         undo.callback(close_session, node, session)
-        _create_endpoints(node, session, on_tracks, on_odometry, on_map, on_plan)
+        _create_publishers(node, session)
+        for tracker in trackers:
+            session.subscriptions.append(
+                node.create_subscription(
+                    tracker.message_class,
+                    tracker.topic,
+                    partial(on_tracks, tracker),
+                    qos.tracks(),
+                    raw=True,
+                    qos_overriding_options=qos.overridable(),
+                )
+            )
+        robot = config.predictor.robot
+        for is_needed, kind, topic, callback, profile in (
+            (config.use_map, OccupancyGrid, MAP_TOPIC, on_map, qos.map_()),
+            (robot == "odometry", Odometry, ODOMETRY_TOPIC, on_odometry, qos.odometry()),
+            (robot != "none", Path, PLAN_TOPIC, on_plan, qos.plan()),
+        ):
+            if is_needed:
+                session.subscriptions.append(
+                    node.create_subscription(kind, topic, callback, profile)
+                )
         undo.pop_all()
     return session
 
@@ -205,15 +226,8 @@ def close_session(node: LifecycleNode, session: Session) -> None:
         node.destroy_publisher(session.bond.publisher)
 
 
-def _create_endpoints(
-    node: LifecycleNode,
-    session: Session,
-    on_tracks: Callable[[Tracker, Any], None],
-    on_odometry: Callable[[Odometry], None],
-    on_map: Callable[[OccupancyGrid], None],
-    on_plan: Callable[[Path], None],
-) -> None:
-    """Adds the publishers and subscriptions that the parameters select to the session."""
+def _create_publishers(node: LifecycleNode, session: Session) -> None:
+    """Adds the publishers of the outputs, and the bond, to the session."""
     for name, output in session.outputs.items():
         session.publishers[name] = node.create_lifecycle_publisher(
             output.message_class,
@@ -226,26 +240,3 @@ def _create_endpoints(
             bond.status_class(), bond.TOPIC, qos.diagnostics()
         )
         session.bond = bond.Bond(node.get_name(), publisher)
-    for tracker in session.trackers:
-        session.subscriptions.append(
-            node.create_subscription(
-                tracker.message_class,
-                tracker.topic,
-                partial(on_tracks, tracker),
-                qos.tracks(),
-                raw=True,
-                qos_overriding_options=qos.overridable(),
-            )
-        )
-    if session.config.use_map:
-        session.subscriptions.append(
-            node.create_subscription(OccupancyGrid, MAP_TOPIC, on_map, qos.map_())
-        )
-    if session.config.predictor.robot == "odometry":
-        session.subscriptions.append(
-            node.create_subscription(Odometry, ODOMETRY_TOPIC, on_odometry, qos.odometry())
-        )
-    if session.config.predictor.robot != "none":
-        session.subscriptions.append(
-            node.create_subscription(Path, PLAN_TOPIC, on_plan, qos.plan())
-        )
