@@ -357,15 +357,20 @@ class _ClearanceField:
         at_x = x.astype(np.float32) + (move_x / length).astype(np.float32) * walked
         at_y = y.astype(np.float32) + (move_y / length).astype(np.float32) * walked
         is_wall = self.clearance_at(at_x, at_y) <= 0.0
-        first = is_wall.argmax(axis=0)
-        before = walked[np.maximum(first - 1, 0), np.arange(len(x))] * (first > 0)
-        return np.where(is_wall.any(axis=0), before / length, 1.0)
+        share = np.ones(len(length), dtype=np.float32)
+        hits = np.flatnonzero(is_wall.any(axis=0))
+        if len(hits):
+            first = is_wall.take(hits, axis=1).argmax(axis=0).astype(np.float32)
+            share[hits] = first * np.float32(_PROBE_CELLS) / length[hits]
+        return share
 
     def _at(self, x: FloatArray | Float32Array, y: FloatArray | Float32Array) -> IntArray:
         rows, columns = self.clearance.shape
-        # Conversion truncates, which is floor for non-negative values.
-        column = np.minimum(np.maximum(x + np.float32(1.0), 0.0), columns - 1).astype(np.int64)
-        row = np.minimum(np.maximum(y + np.float32(1.0), 0.0), rows - 1).astype(np.int64)
+        one = np.float32(1.0)
+        # Conversion truncates, which is floor for non-negative values. 32 bits convert faster.
+        column, row = (x + one).astype(np.int32), (y + one).astype(np.int32)
+        for index, n in ((column, columns), (row, rows)):
+            np.minimum(np.maximum(index, 0, out=index), n - 1, out=index)
         row *= columns
         row += column
         return row
