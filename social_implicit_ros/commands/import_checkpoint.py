@@ -9,15 +9,11 @@ from pathlib import Path
 
 from social_implicit_ros.commands.options import reports_errors
 from social_implicit_ros.models.card import file_sha256
-from social_implicit_ros.training.export import save_model
-from social_implicit_ros.training.social_implicit.graph import social_implicit_graph
-from social_implicit_ros.training.social_implicit.model import (
+from social_implicit_ros.training.social_implicit.zones import (
     NOISE_WEIGHTS,
     NOISE_WEIGHTS_ETH,
     ZONE_BOUNDS_M,
-    used_parameters,
 )
-from social_implicit_ros.training.social_implicit.released import read_released_checkpoint
 
 
 @reports_errors("import_checkpoint", failure=1)
@@ -32,6 +28,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     text = f"scale of the noise in each zone {text}"
     add("--noise-weights", type=float, nargs=n_zones, default=NOISE_WEIGHTS, metavar="W", help=text)
     options = parser.parse_args(arguments)
+    # Not before the options are read: torch takes seconds.
+    from social_implicit_ros.training.export import save_model
+    from social_implicit_ros.training.social_implicit.graph import social_implicit_graph
+    from social_implicit_ros.training.social_implicit.model import used_parameters
+    from social_implicit_ros.training.social_implicit.released import read_released_checkpoint
+
     model = read_released_checkpoint(options.checkpoint, options.noise_weights)
     card = save_model(
         social_implicit_graph(model),

@@ -9,13 +9,12 @@ torch = pytest.importorskip("torch", reason="torch comes with `make test-trainin
 
 from social_implicit_ros.models.features import model_input_from_observed  # noqa: E402
 from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT, RECORDINGS  # noqa: E402
-from social_implicit_ros.training.social_implicit.data import (  # noqa: E402
+from social_implicit_ros.training.social_implicit.data import batches, pack  # noqa: E402
+from social_implicit_ros.training.splits import (  # noqa: E402
     SPLITS,
-    batches,
     load_robot_recordings,
     load_split,
     load_test,
-    pack,
     split_recordings,
 )
 

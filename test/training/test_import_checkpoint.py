@@ -16,11 +16,11 @@ from support.released_cells import Weights, predict_cell, random_checkpoint  # n
 from social_implicit_ros.commands import import_checkpoint  # noqa: E402
 from social_implicit_ros.models.noise import standard_normal  # noqa: E402
 from social_implicit_ros.models.onnx_model import OnnxModel  # noqa: E402
-from social_implicit_ros.training.social_implicit.model import NOISE_WEIGHTS_ETH  # noqa: E402
 from social_implicit_ros.training.social_implicit.released import (  # noqa: E402
     CheckpointError,
     read_released_checkpoint,
 )
+from social_implicit_ros.training.social_implicit.zones import NOISE_WEIGHTS_ETH  # noqa: E402
 
 pytestmark = [
     pytest.mark.training,

@@ -10,7 +10,8 @@ torch = pytest.importorskip("torch", reason="torch comes with `make test-trainin
 pytest.importorskip("onnx", reason="onnx comes with `make test-training`")
 
 from social_implicit_ros.commands import train_social_zone  # noqa: E402
-from social_implicit_ros.training.social_zone.fit import fit  # noqa: E402
+from social_implicit_ros.training.social_zone import train  # noqa: E402
+from social_implicit_ros.training.social_zone.fit import FitSettings, fit  # noqa: E402
 from social_implicit_ros.training.social_zone.model import SocialZone  # noqa: E402
 
 pytestmark = pytest.mark.training
@@ -22,11 +23,11 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[SocialZone]:
     models: list[SocialZone] = []
 
     def fit_shortly(agents, *, seed, settings=None, sizes=None):
-        short = train_social_zone.FitSettings(iterations=1)
+        short = FitSettings(iterations=1)
         models.append(fit(agents, seed=seed, settings=short, sizes=sizes))
         return models[-1]
 
-    monkeypatch.setattr(train_social_zone, "fit", fit_shortly)
+    monkeypatch.setattr(train, "fit", fit_shortly)
     monkeypatch.setenv("COLUMNS", "120")
     return models
 
@@ -63,3 +64,8 @@ def test_there_is_no_table_of_the_robot_model(data_folder: Path) -> None:
 def test_no_seeds_are_refused(data_folder: Path) -> None:
     with pytest.raises(SystemExit, match="2"):
         run(data_folder, "--seeds", "0")
+
+
+def test_an_unknown_change_is_named(data_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train_social_zone.main(["--data", str(data_folder), "--ablation", "the modl"]) == 2
+    assert "--ablation 'the modl' (did you mean the model?)" in capsys.readouterr().err

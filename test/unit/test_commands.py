@@ -131,14 +131,16 @@ def test_a_signal_during_the_imports_ends_without_a_traceback(command, library, 
 
 def test_no_libraries_are_imported_before_they_are_needed():
     """Neither by the check, nor those of the work before the options are read."""
+    commands = ["evaluate_bag", "evaluate_navigation", *(entry.args[0] for entry in TRAINING)]
     program = (
         "import contextlib, io, sys\n"
         "from social_implicit_ros.commands import entry_points\n"
         "print({'torch', 'plotly', 'pyarrow', 'rclpy', 'rosbags'} & set(sys.modules))\n"
-        "from social_implicit_ros.commands import evaluate_bag, evaluate_navigation, train_model\n"
-        "for command in evaluate_bag, evaluate_navigation, train_model:\n"
+        "from importlib import import_module\n"
+        f"for command in {commands}:\n"
+        "    module = import_module(f'social_implicit_ros.commands.{command}')\n"
         "    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
-        "        command.main(['--help'])\n"
+        "        module.main(['--help'])\n"
         "print({'torch', 'scipy', 'matplotlib'} & set(sys.modules))\n"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
