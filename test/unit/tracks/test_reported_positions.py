@@ -90,6 +90,18 @@ def test_the_first_of_held_positions_is_an_observation(noise_m: float, decimals:
     assert lost[SkipReason.REPEATED] > 300
 
 
+def test_an_invalid_position_between_two_held_ones_changes_nothing() -> None:
+    def position_of(n: int) -> FloatArray:
+        return np.full((3, 2), np.nan) if n % 10 == 5 else walk((n - n % 10) / 20.0)
+
+    reported = ReportedPositions()
+    taken, _ = shown(reported, position_of)
+    assert reported.hold_s == pytest.approx(0.5)
+    for n, tracks in enumerate(taken[40:]):
+        if n % 10 != 5:
+            assert ("1" in tracks.ids) == (n % 10 == 0)
+
+
 def test_held_positions_of_an_even_walk_are_not_a_grid() -> None:
     reported = ReportedPositions()
     shown(reported, lambda n: walk((n - n % 10) / 20.0)[[0, 0, 0]] + np.eye(3)[:, :2])
@@ -145,6 +157,18 @@ def test_memory_is_bounded_for_new_ids_in_each_message(period_ns: int) -> None:
         assert reported.take(now, MAX_SPEED_M_S)[0] == now
         assert set(ids) <= set(reported._ids)
     assert len(reported._ids) < 300
+
+
+def test_memory_is_bounded_for_tracks_that_jump() -> None:
+    """Each jumps far away and back from there, or leaves."""
+    reported, generator = ReportedPositions(), np.random.default_rng(0)
+    for n in range(900):
+        ids = tuple(f"{n // 3}-{row}" for row in range(2))
+        positions_m = generator.uniform(-1e3, 1e3, (2, 2))
+        now = Tracks(100 * S + n * S // 10, ids[n % 3 // 2 :], positions_m[n % 3 // 2 :])
+        reported.take(now, MAX_SPEED_M_S)
+    assert len(reported._suspects) <= 256
+    assert len(reported._away) <= 2
 
 
 def test_held_positions_are_found_beside_empty_slots() -> None:
@@ -209,6 +233,25 @@ def test_positions_repeated_while_people_are_missed_are_no_observations(n_missed
             is_missed = (n + 17 * row) % 50 < n_missed
             assert (IDS[row] in tracks.repeated_ids) == is_missed
             assert (IDS[row] in tracks.ids) == (not is_missed)
+
+
+def test_people_who_often_stand_exactly_still_are_observed_although_a_few_were_missed() -> None:
+    """The first and the third one stop and go; the second one is missed three times."""
+
+    def position_of(n: int) -> FloatArray:
+        walked = n // 10 * 5 + max(n % 10 - 5, 0)
+        is_missed = n // 10 in (10, 12, 14)
+        rows = [walked, n // 10 * 10 if is_missed else n, walked]
+        return np.array([noisy_walk(step)[row] for row, step in enumerate(rows)])
+
+    def noisy_walk(n: int) -> FloatArray:
+        noise = np.random.default_rng(n).normal(0.0, 0.02, (3, 2))
+        return np.array([[0.0, 2.0], [2.0, 0.0], [4.0, 4.0]]) + 0.05 * n * np.array([1, 0]) + noise
+
+    reported = ReportedPositions()
+    _, lost = shown(reported, position_of)
+    assert lost[SkipReason.REPEATED] == 0
+    assert reported.hold_s == 0.0
 
 
 def test_missing_messages_are_no_repetitions() -> None:
