@@ -208,7 +208,7 @@ class TestTopic:
 
         for topic in (None, "/people"):
             with pytest.raises(RecordingError, match="has no topics: its recorder has not written"):
-                open_source(bag, topic=topic)
+                open_source(bag, choices=SourceChoices(topic=topic))
 
     @pytest.mark.parametrize(
         ("options", "says"),
