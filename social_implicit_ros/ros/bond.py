@@ -45,16 +45,9 @@ class Bond:
         self._name, self.publisher = name, publisher
         self._instance = str(uuid.uuid4())
 
-    def beat(self, stamp_ns: int) -> None:
-        """Sends a heartbeat; to be called every `PERIOD_S`."""
-        self.publisher.publish(self._status(stamp_ns, is_active=True))
-
-    def end(self, stamp_ns: int) -> None:
-        """Announces that the node stops on purpose."""
-        self.publisher.publish(self._status(stamp_ns, is_active=False))
-
-    def _status(self, stamp_ns: int, *, is_active: bool) -> Any:
-        return self.publisher.msg_type(
+    def send(self, stamp_ns: int, *, is_active: bool) -> None:
+        """Sends a heartbeat, every `PERIOD_S`; or, at the end, that the node stops on purpose."""
+        status: Any = self.publisher.msg_type(
             header=header_to_msg(stamp_ns, ""),
             id=self._name,
             instance_id=self._instance,
@@ -62,3 +55,4 @@ class Bond:
             heartbeat_timeout=_TIMEOUT_S,
             heartbeat_period=PERIOD_S,
         )
+        self.publisher.publish(status)

@@ -92,11 +92,6 @@ class CalibrationKeeper:
         """The path of the file, or the reason why the calibration is not saved."""
         return self._problem or str(self._path)
 
-    @property
-    def is_kept(self) -> bool:
-        """Whether there is a file for the next start."""
-        return self._path is not None
-
     def load(self) -> str:
         """Loads the file; returns the reason why it cannot be used, or an empty text.
 
@@ -197,10 +192,10 @@ def open_calibration(
     adapted = AdaptedModel(model.name, fingerprint_of(model), model.n_predicted)
     keeper = CalibrationKeeper(path, adapted, reason)
     problem = keeper.load()
-    if not keeper.is_kept:
-        logger.info(f"the learned calibration is {keeper.state}")
+    if path is None:
+        logger.info(f"the learned calibration is {reason}")
     elif problem:
         logger.warning(problem)
     elif keeper.adaptive.learnt.seconds.any():
-        logger.info(f"adaptive calibration of an earlier run restored from {keeper.state}")
+        logger.info(f"adaptive calibration of an earlier run restored from {path}")
     return keeper

@@ -202,7 +202,7 @@ class PredictorNode(ParameterNode):
             with self.reporter.contained("calibration", "the calibration cannot be saved"):
                 self._save_calibration(session)
             if session.bond is not None:
-                session.bond.end(self._now_ns())
+                session.bond.send(self._now_ns(), is_active=False)
         self._tick_timer.stop()
         session.predictor.reset()
 
@@ -284,7 +284,7 @@ class PredictorNode(ParameterNode):
     def _on_bond_timer(self) -> None:
         session = self._active_session()
         if session is not None and session.bond is not None:
-            session.bond.beat(self._now_ns())
+            session.bond.send(self._now_ns(), is_active=True)
 
     def _on_timer(self) -> None:
         self._tick(self._configured(), self._now_ns(), time.perf_counter())
