@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, TypeVar
@@ -377,27 +377,7 @@ def output_file(text: str) -> Path:
         ) from error
 
 
-def positive_int(text: str) -> int:
-    """An integer of at least 1, for argparse."""
-    return _at_least(1, text, int)
-
-
-def non_negative_int(text: str) -> int:
-    """An integer of at least 0, for argparse."""
-    return _at_least(0, text, int)
-
-
-def non_negative_float(text: str) -> float:
-    """A number of at least 0, for argparse."""
-    return _at_least(0, text, float)
-
-
-def duration_s(text: str) -> float:
-    """Seconds, at least a millisecond, for argparse."""
-    return _at_least(0.001, text, float)
-
-
-def _at_least(minimum: float, text: str, kind: Callable[[str], _Number]) -> _Number:
+def _at_least(minimum: float, kind: Callable[[str], _Number], text: str) -> _Number:
     with suppress(ValueError):
         value = kind(text)
         if minimum <= value <= LARGEST:
@@ -406,3 +386,9 @@ def _at_least(minimum: float, text: str, kind: Callable[[str], _Number]) -> _Num
     raise argparse.ArgumentTypeError(
         f"{short_text(text)} is not {noun} from {minimum} to {LARGEST:g}"
     )
+
+
+#: Types of options, for argparse: integers of at least 1 or 0, numbers of at least 0, and seconds
+#: of at least a millisecond.
+positive_int, non_negative_int = partial(_at_least, 1, int), partial(_at_least, 0, int)
+non_negative_float, duration_s = partial(_at_least, 0, float), partial(_at_least, 0.001, float)
