@@ -170,10 +170,10 @@ class PredictionPipeline:
             return None
         row, step_s = window.ids.index(ROBOT_ID), window.step_s
         before_m, at_m = window.positions_m[row, -2:]
-        speed_m_s = float(np.hypot(*(at_m - before_m))) / step_s
+        velocity_m_s = (at_m - before_m) / step_s
         times_s = np.asarray(step_s * np.arange(1, self.model.n_predicted + 1))
         try:
-            ahead_m = self.robot_plan.ahead(at_m, speed_m_s, window.stamp_ns, times_s)
+            ahead_m = self.robot_plan.ahead(at_m, velocity_m_s, window.stamp_ns, times_s)
         except PlanNotUsedError as error:
             self.plan_problem = str(error)
             return None

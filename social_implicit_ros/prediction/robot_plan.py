@@ -13,17 +13,20 @@ from social_implicit_ros.tracks.stamps import NS_PER_S, stamp_ns_of
 from social_implicit_ros.types import FloatArray, IntArray, plain_frame, require_shape
 
 PATH = "nav_msgs/msg/Path"
-#: Age from which on a plan is not used, seconds: planners repeat or replace theirs every second.
+#: Age from which on a plan is used only while the robot drives along it, seconds: most planners
+#: repeat or replace theirs every second, others only if it is blocked.
 _MAX_AGE_S = 5.0
 #: Age from which on it is also not missed: a planner at its goal does not say so.
 _FORGOTTEN_S = 60.0
 #: Distance of the robot from its plan from which on it follows another, metres.
 _MAX_DISTANCE_M = 1.0
-#: Parts of a path are equally near within this distance, metres: then the robot is on the first, as
-#: planners start where it is, and a path may return there.
+#: Parts of a path are equally near within this distance, metres: then the robot is on the first in
+#: its direction, as planners start where it is, and a path may return there.
 _EQUALLY_NEAR_M = 0.5
 #: A slower robot misses no plan, m/s.
 _DRIVING_M_S = 0.1
+#: Least cosine of the angle between the robot's velocity and an old plan that it follows.
+_LEAST_COSINE = 0.5
 
 
 class PlanNotUsedError(ValueError):
@@ -65,13 +68,13 @@ class RobotPlan:
         return replace(self, positions_m=moved_m)
 
     def ahead(
-        self, at_m: FloatArray, speed_m_s: float, now_ns: int, times_s: FloatArray
+        self, at_m: FloatArray, velocity_m_s: FloatArray, now_ns: int, times_s: FloatArray
     ) -> FloatArray | None:
         """Where the robot is going to be.
 
         Args:
             at_m: (2,) the robot's position now, metres.
-            speed_m_s: its speed now.
+            velocity_m_s: (2,) its velocity now.
             now_ns: integer nanoseconds.
             times_s: (T,) seconds from now.
 
@@ -82,21 +85,28 @@ class RobotPlan:
             PlanNotUsedError: the robot drives elsewhere, or its plan is old.
         """
         age_s = min(abs(now_ns - each) for each in (self.stamp_ns, self.received_ns)) / NS_PER_S
-        if age_s > _MAX_AGE_S:
-            if speed_m_s < _DRIVING_M_S or age_s > _FORGOTTEN_S:
-                return None
-            raise PlanNotUsedError(
-                f"the robot drives without its plan, which is {age_s:.0f} s old: publish it at "
-                f"least every {_MAX_AGE_S:g} s"
-            )
+        speed_m_s = float(np.hypot(*velocity_m_s))
+        if age_s > _MAX_AGE_S and speed_m_s < _DRIVING_M_S:
+            return None
         if self.stamps_ns is not None:
             known_s = (self.stamps_ns - now_ns) / NS_PER_S
             start, along = 0.0, times_s
         else:
-            known_s, start = self._travelled(at_m)
+            known_s, start = self._travelled(at_m, velocity_m_s)
             along = start + speed_m_s * times_s
         ahead_m = self._at(known_s, np.concatenate([[start], along]))
         distance_m = float(np.hypot(*(ahead_m[0] - at_m)))
+        if age_s > _MAX_AGE_S:
+            move_m = ahead_m[1] - ahead_m[0]
+            least = _LEAST_COSINE * speed_m_s * np.hypot(*move_m)
+            is_followed = self.stamps_ns is None and move_m @ velocity_m_s > least
+            if not (is_followed and distance_m <= _MAX_DISTANCE_M):
+                if age_s > _FORGOTTEN_S:
+                    return None
+                raise PlanNotUsedError(
+                    f"the robot drives without its plan, which is {age_s:.0f} s old: publish it "
+                    f"when it changes, or at least every {_MAX_AGE_S:g} s"
+                )
         if distance_m > _MAX_DISTANCE_M:
             raise PlanNotUsedError(
                 f"the robot is {distance_m:.1f} m away from its plan: check the frame of the path "
@@ -104,8 +114,8 @@ class RobotPlan:
             )
         return ahead_m[1:]
 
-    def _travelled(self, at_m: FloatArray) -> tuple[FloatArray, float]:
-        """(N,) distances along the path, and that of its point next to a position, metres."""
+    def _travelled(self, at_m: FloatArray, velocity_m_s: FloatArray) -> tuple[FloatArray, float]:
+        """(N,) distances along the path, and that of the robot on it, metres."""
         moves = np.diff(self.positions_m, axis=0)
         lengths = np.hypot(*moves.T)
         travelled = np.concatenate([[0.0], np.cumsum(lengths)])
@@ -115,6 +125,8 @@ class RobotPlan:
         share = np.clip((away * moves).sum(axis=1) / np.maximum(lengths**2, 1e-12), 0.0, 1.0)
         distance = np.hypot(*(away - share[:, None] * moves).T)
         is_near = distance <= distance.min() + _EQUALLY_NEAR_M
+        is_forward = is_near & (moves @ velocity_m_s >= 0.0)
+        is_near = is_forward if is_forward.any() else is_near
         first = int(is_near.argmax())
         end = first + int(np.append(is_near[first:], False).argmin())
         nearest = first + int(distance[first:end].argmin())

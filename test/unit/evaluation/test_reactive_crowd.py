@@ -121,7 +121,7 @@ def test_a_predictor_knows_the_last_plan(scene, shows_plan):
         assert predictor.robot_plan is None
         return
     now_ns = 14 * PERIOD_NS  # the next tick
-    ahead_m = predictor.robot_plan.ahead(planned_m[2], 0.0, now_ns, np.array([0.4, 2.0]))
+    ahead_m = predictor.robot_plan.ahead(planned_m[2], np.zeros(2), now_ns, np.array([0.4, 2.0]))
     assert ahead_m == pytest.approx(planned_m[[4, 12]])
 
 

@@ -22,15 +22,17 @@ TIMES_S = np.array([1.0, 2.0, 3.0])
 CORNER_M = np.array([[0.0, 0.0], [2.0, 0.0], [2.0, 3.0]])
 
 
-def ahead(plan: RobotPlan, at_m: tuple[float, float], speed_m_s: float = 1.0) -> FloatArray | None:
-    return plan.ahead(np.array(at_m), speed_m_s, NOW_NS, TIMES_S)
+def ahead(
+    plan: RobotPlan, at_m: tuple[float, float], velocity_m_s: tuple[float, float] = (1.0, 0.0)
+) -> FloatArray | None:
+    return plan.ahead(np.array(at_m), np.array(velocity_m_s), NOW_NS, TIMES_S)
 
 
 def test_the_robot_follows_its_path_at_its_speed_and_stops_at_the_end() -> None:
     plan = RobotPlan(0, NOW_NS, "map", CORNER_M)
     np.testing.assert_allclose(ahead(plan, (1.0, 0.2)), [[2, 0], [2, 1], [2, 2]])
-    np.testing.assert_allclose(ahead(plan, (1.0, 0.2), 2.0), [[2, 1], [2, 3], [2, 3]])
-    np.testing.assert_allclose(ahead(plan, (2.1, 2.5), 0.0), [[2, 2.5]] * 3)
+    np.testing.assert_allclose(ahead(plan, (1.0, 0.2), (2.0, 0.0)), [[2, 1], [2, 3], [2, 3]])
+    np.testing.assert_allclose(ahead(plan, (2.1, 2.5), (0.0, 0.0)), [[2, 2.5]] * 3)
     only_goal = RobotPlan(0, NOW_NS, "map", CORNER_M[-1:])
     np.testing.assert_allclose(ahead(only_goal, (2.0, 2.5)), [[2, 3]] * 3)
 
@@ -45,7 +47,7 @@ def test_a_path_that_returns_to_its_start_begins_there(at_m: tuple[float, float]
 def test_stamped_poses_say_when_the_robot_is_there() -> None:
     stamps_ns = NOW_NS + np.array([-1, 1, 4]) * S
     plan = RobotPlan(0, NOW_NS, "map", CORNER_M, stamps_ns)
-    np.testing.assert_allclose(ahead(plan, (1.0, 0.0), 0.0), [[2, 0], [2, 1], [2, 2]])
+    np.testing.assert_allclose(ahead(plan, (1.0, 0.0), (0.0, 0.0)), [[2, 0], [2, 1], [2, 2]])
 
 
 def test_a_plan_elsewhere_is_not_used() -> None:
@@ -57,25 +59,57 @@ def test_a_plan_elsewhere_is_not_used() -> None:
         ahead(stamped, (2.0, 0.0))
 
 
+def test_a_robot_is_on_the_pass_of_its_direction() -> None:
+    there_and_back_m = np.array([[0.0, 0.0], [6.0, 0.0], [6.0, 0.2], [0.0, 0.2]])
+    plan = RobotPlan(0, NOW_NS, "map", there_and_back_m)
+    np.testing.assert_allclose(ahead(plan, (3.0, 0.1))[:, 0], [4, 5, 6])
+    back_m = ahead(plan, (3.0, 0.1), (-1.0, 0.1))
+    np.testing.assert_allclose(back_m, [[2, 0.2], [1, 0.2], [0, 0.2]], atol=0.02)
+    angle = np.linspace(0.0, 2.0 * np.pi, 400)
+    eight_m = np.stack([5.0 * np.sin(angle), 2.5 * np.sin(2.0 * angle)], axis=1)
+    second_m = ahead(RobotPlan(0, NOW_NS, "map", eight_m), (0.0, 0.0), (-0.7, 0.7))
+    assert second_m is not None and (second_m[:, 0] < -0.6).all() and (second_m[:, 1] > 0.6).all()
+
+
 @pytest.mark.parametrize(
-    ("stamp_s", "received_s", "speed_m_s", "is_used", "is_missed"),
+    ("stamp_s", "received_s", "velocity_m_s", "is_used", "is_missed"),
     [
-        (0, 97, 1.0, True, False),
-        (97, 0, 1.0, True, False),  # stamps of another clock than the node's
-        (0, 90, 1.0, False, True),
-        (0, 90, 0.0, False, False),  # the robot stands
-        (0, 20, 1.0, False, False),  # its goal was reached long ago
+        (0, 97, (1.0, 0.0), True, False),
+        (97, 0, (1.0, 0.0), True, False),  # stamps of another clock than the node's
+        (0, 97, (-1.0, 0.0), True, False),  # a new plan, for which the robot turns
+        (0, 90, (0.9, 0.3), True, False),  # published once, and the robot drives along it
+        (0, 20, (1.0, 0.0), True, False),
+        (0, 90, (-1.0, 0.0), False, True),
+        (0, 90, (0.2, 0.9), False, True),
+        (0, 90, (0.0, 0.0), False, False),  # the robot stands
+        (0, 20, (-1.0, 0.0), False, False),  # its goal was reached long ago
     ],
 )
-def test_an_old_plan_is_not_used(
-    stamp_s: int, received_s: int, speed_m_s: float, is_used: bool, is_missed: bool
+def test_an_old_plan_is_used_while_the_robot_drives_along_it(
+    stamp_s: int,
+    received_s: int,
+    velocity_m_s: tuple[float, float],
+    is_used: bool,
+    is_missed: bool,
 ) -> None:
     plan = RobotPlan(stamp_s * S, received_s * S, "map", CORNER_M)
     if is_missed:
         with pytest.raises(PlanNotUsedError, match="which is 10 s old"):
-            ahead(plan, (1.0, 0.0), speed_m_s)
+            ahead(plan, (1.0, 0.0), velocity_m_s)
     else:
-        assert (ahead(plan, (1.0, 0.0), speed_m_s) is not None) == is_used
+        assert (ahead(plan, (1.0, 0.0), velocity_m_s) is not None) == is_used
+
+
+def test_an_old_plan_ends_with_its_times_at_its_goal_and_where_the_robot_leaves_it() -> None:
+    old = RobotPlan(0, NOW_NS - 10 * S, "map", CORNER_M)
+    stamped = RobotPlan(0, NOW_NS - 10 * S, "map", CORNER_M, NOW_NS + np.array([-9, -7, -4]) * S)
+    for plan, at_m, velocity_m_s in (
+        (old, (2.0, 3.1), (0.0, 1.0)),
+        (old, (1.0, -1.5), (1.0, 0.0)),
+        (stamped, (2.0, 2.9), (0.0, 1.0)),
+    ):
+        with pytest.raises(PlanNotUsedError, match="drives without its plan"):
+            ahead(plan, at_m, velocity_m_s)
 
 
 def path(positions_m: FloatArray, times_s: list[float]) -> SimpleNamespace:
@@ -159,7 +193,7 @@ def predicted(plan: RobotPlan | None, robot: str = "odometry") -> tuple[FloatArr
 def clearance_m(mean: FloatArray) -> float:
     """Least distance from where the robot is going to be, metres."""
     robot_m = RobotPlan(0, NOW_NS, "map", PLAN_M).ahead(
-        PLAN_M[0], 0.8, NOW_NS, 0.4 * np.arange(1, 13)
+        PLAN_M[0], np.array([0.8, 0.0]), NOW_NS, 0.4 * np.arange(1, 13)
     )
     return float(np.linalg.norm(mean - robot_m, axis=1).min())
 
@@ -176,7 +210,7 @@ def test_a_person_keeps_clear_of_where_the_robot_is_going_to_be(frame_id: str) -
     ("plan", "reason"),
     [
         (RobotPlan(0, NOW_NS, "map", PLAN_M + 5.0), "away from its plan"),
-        (RobotPlan(0, NOW_NS - 9 * S, "map", PLAN_M), "9 s old"),
+        (RobotPlan(0, NOW_NS - 9 * S, "map", PLAN_M[::-1]), "9 s old"),
         (
             RobotPlan(0, NOW_NS, "elsewhere", PLAN_M),
             "people are predicted without the robot's plan",
