@@ -16,10 +16,10 @@ import numpy as np
 
 from social_implicit_ros.prediction.localisation.frames import TransformQueue
 from social_implicit_ros.prediction.predictor import Predictor
-from social_implicit_ros.prediction.robot_plan import PATH, RobotPlan, plan_from_path
+from social_implicit_ros.prediction.robot_plan import PATH, PlanDecoder, RobotPlan
 from social_implicit_ros.prediction.update import Refusal, Update
 from social_implicit_ros.recordings.bag import BagReader, RecordingError, opened_bag
-from social_implicit_ros.recordings.definitions import ensure_definition
+from social_implicit_ros.recordings.definitions import definitions_of, ensure_definition
 from social_implicit_ros.recordings.fixed_frame import transform_connections
 from social_implicit_ros.recordings.left_out import LeftOut
 from social_implicit_ros.recordings.storage import Topic
@@ -321,6 +321,7 @@ def _bag_arrivals(
         decoders = dict.fromkeys(odometry, partial(_decode_odometry, reader)) | decoders
         plans = [topic for topic in reader.topics if topic.topic == source.robot.plan]
         ensure_definition(reader, PATH)
+        plan_decoder = PlanDecoder(definitions_of(reader.typestore, PATH))
         if odometry:
             ensure_definition(reader, ODOMETRY)
     moving, static = transform_connections(reader)
@@ -334,7 +335,7 @@ def _bag_arrivals(
     topics = [*decoders, *moving, *plans]
     for topic, recorded_ns, data in reader.messages(topics, first_ns, end_ns):
         if topic in plans:
-            yield _plan_arrival(reader, clock.received_ns(recorded_ns), data)
+            yield _plan_arrival(plan_decoder, clock.received_ns(recorded_ns), data)
             continue
         if topic not in decoders:
             yield TransformsArrival(clock.received_ns(recorded_ns), data, is_static=False)
@@ -378,10 +379,9 @@ def _decode_odometry(reader: BagReader, data: bytes) -> DecodedMessage:
     return DecodedMessage(robot_from_odometry(message), message.header.frame_id, Counter())
 
 
-def _plan_arrival(reader: BagReader, received_ns: int, data: bytes) -> PlanArrival:
+def _plan_arrival(decoder: PlanDecoder, received_ns: int, data: bytes) -> PlanArrival:
     try:
-        message = reader.deserialize(data, PATH)
-        return PlanArrival(received_ns, plan_from_path(message, received_ns))
+        return PlanArrival(received_ns, decoder.decode(data, received_ns))
     except Exception as error:  # noqa: BLE001 (damaged bytes; the node continues, too)
         return PlanArrival(received_ns, None, _reason(error))
 

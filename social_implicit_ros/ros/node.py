@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from nav_msgs.msg import OccupancyGrid, Odometry, Path
+from nav_msgs.msg import OccupancyGrid, Odometry
 from rclpy.clock import JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
@@ -18,7 +18,7 @@ from std_srvs.srv import Trigger
 
 from social_implicit_ros.prediction.health.snapshot import NodeState, Surroundings
 from social_implicit_ros.prediction.health.tracker_log import TrackerLog
-from social_implicit_ros.prediction.robot_plan import plan_from_path
+from social_implicit_ros.prediction.robot_plan import PlanDecoder
 from social_implicit_ros.prediction.update import Update
 from social_implicit_ros.prediction.walls import floor_plan_from_grid
 from social_implicit_ros.ros import bond, qos
@@ -267,12 +267,12 @@ class PredictorNode(ParameterNode):
         # The distances from the walls of a large map take longer than a tick.
         self._maps.begin(load)
 
-    def _on_plan(self, message: Path) -> None:
+    def _on_plan(self, decoder: PlanDecoder, message: bytes) -> None:
         session = self._active_session()
         if session is not None:
             session.predictor.robot_plan = None
             with self.reporter.contained("plan", "the robot's plan cannot be used"):
-                session.predictor.robot_plan = plan_from_path(message, self._now_ns())
+                session.predictor.robot_plan = decoder.decode(message, self._now_ns())
 
     def _on_transform_timer(self) -> None:
         session = self._active_session()

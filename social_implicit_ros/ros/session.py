@@ -20,9 +20,11 @@ from std_msgs.msg import Float64MultiArray
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.predictor import Predictor
+from social_implicit_ros.prediction.robot_plan import PATH, PlanDecoder
 from social_implicit_ros.ros import bond, qos
 from social_implicit_ros.ros.bond import Bond
 from social_implicit_ros.ros.calibration_keeper import CalibrationKeeper, open_calibration
+from social_implicit_ros.ros.definitions import definitions_of
 from social_implicit_ros.ros.online_evaluation_messages import (
     METRICS_TOPIC,
     metrics_to_msg,
@@ -101,11 +103,11 @@ def open_session(
     on_tracks: Callable[[Tracker, Any], None],
     on_odometry: Callable[[Odometry], None],
     on_map: Callable[[OccupancyGrid], None],
-    on_plan: Callable[[Path], None],
+    on_plan: Callable[[PlanDecoder, Any], None],
 ) -> Session:
     """Loads trackers, model and outputs, and creates the endpoints; removes all if one fails.
 
-    `on_tracks` receives serialised messages. Raises ValueError if something cannot be used; the
+    `on_tracks` and `on_plan` receive serialised messages. Raises ValueError if something cannot be used; the
     message says how to fix it.
     """
     trackers = load_trackers(config.tracker, config.predictor.stamp_spread_s)
@@ -147,14 +149,16 @@ def open_session(
                 )
             )
         robot = config.predictor.robot
+        # Paths have thousands of poses, which rclpy would take longer than a tick to convert.
+        on_path = partial(on_plan, PlanDecoder(definitions_of(PATH)))
         for is_needed, kind, topic, callback, profile in (
             (config.use_map, OccupancyGrid, MAP_TOPIC, on_map, qos.map_()),
             (robot == "odometry", Odometry, ODOMETRY_TOPIC, on_odometry, qos.odometry()),
-            (robot != "none", Path, PLAN_TOPIC, on_plan, qos.plan()),
+            (robot != "none", Path, PLAN_TOPIC, on_path, qos.plan()),
         ):
             if is_needed:
                 session.subscriptions.append(
-                    node.create_subscription(kind, topic, callback, profile)
+                    node.create_subscription(kind, topic, callback, profile, raw=kind is Path)
                 )
         undo.pop_all()
     return session

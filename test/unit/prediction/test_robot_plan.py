@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+from support.typestore import STORE
 
 from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.prediction.predictor import Predictor
-from social_implicit_ros.prediction.robot_plan import PlanNotUsedError, RobotPlan, plan_from_path
+from social_implicit_ros.prediction.robot_plan import PATH, PlanDecoder, PlanNotUsedError, RobotPlan
+from social_implicit_ros.recordings.definitions import definitions_of
 from social_implicit_ros.settings import PipelineConfig, PredictorConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.frames.transforms import RigidTransform
@@ -112,29 +114,37 @@ def test_an_old_plan_ends_with_its_times_at_its_goal_and_where_the_robot_leaves_
             ahead(plan, at_m, velocity_m_s)
 
 
-def path(positions_m: FloatArray, times_s: list[float]) -> SimpleNamespace:
-    """As `nav_msgs/Path`."""
+def decoded(positions_m: FloatArray, times_s: list[float]) -> RobotPlan | None:
+    """The plan in a serialised `nav_msgs/Path` that is received at 7 ns."""
 
-    def header(time_s: float) -> SimpleNamespace:
+    def header(time_s: float) -> Any:
         second, nanosecond = divmod(round(time_s * S), S)
-        return SimpleNamespace(
-            frame_id="/map", stamp=SimpleNamespace(sec=second, nanosec=nanosecond)
-        )
+        stamp = STORE.types["builtin_interfaces/msg/Time"](second, nanosecond)
+        return STORE.types["std_msgs/msg/Header"](stamp, "/map")
 
-    poses = [
-        SimpleNamespace(
-            header=header(time_s), pose=SimpleNamespace(position=SimpleNamespace(x=x, y=y, z=0.0))
+    point, pose, stamped, path = (
+        STORE.types[f"{package}/msg/{name}"]
+        for package, name in (
+            ("geometry_msgs", "Point"),
+            ("geometry_msgs", "Pose"),
+            ("geometry_msgs", "PoseStamped"),
+            ("nav_msgs", "Path"),
         )
+    )
+    level = STORE.types["geometry_msgs/msg/Quaternion"](0.0, 0.0, 0.0, 1.0)
+    poses = [
+        stamped(header(time_s), pose(point(x, y, 0.0), level))
         for (x, y), time_s in zip(positions_m.tolist(), times_s, strict=True)
     ]
-    return SimpleNamespace(header=header(5.0), poses=poses)
+    data = bytes(STORE.serialize_cdr(path(header(5.0), poses), PATH))
+    return PlanDecoder(definitions_of(STORE, PATH)).decode(data, 7)
 
 
 @pytest.mark.parametrize(
     ("times_s", "is_stamped"), [([5.0, 6.0, 7.5], True), ([5.0] * 3, False), ([0.0] * 3, False)]
 )
 def test_a_path_is_stamped_if_its_stamps_increase(times_s: list[float], is_stamped: bool) -> None:
-    plan = plan_from_path(path(CORNER_M, times_s), 7)
+    plan = decoded(CORNER_M, times_s)
     assert plan is not None
     assert (plan.stamp_ns, plan.received_ns, plan.frame_id) == (5 * S, 7, "map")
     np.testing.assert_array_equal(plan.positions_m, CORNER_M)
@@ -145,9 +155,9 @@ def test_a_path_is_stamped_if_its_stamps_increase(times_s: list[float], is_stamp
 
 
 def test_an_empty_path_is_no_plan_and_nan_is_refused() -> None:
-    assert plan_from_path(path(np.empty((0, 2)), []), 7) is None
+    assert decoded(np.empty((0, 2)), []) is None
     with pytest.raises(ValueError, match="not finite"):
-        plan_from_path(path(np.array([[0.0, np.nan]]), [0.0]), 7)
+        decoded(np.array([[0.0, np.nan]]), [0.0])
 
 
 class Poses(TransformBuffer):
