@@ -53,7 +53,7 @@ REACTIVE_LIMITS = (
     "does not show how real people react, who hesitate, stop, look or play. There are fewer "
     "collisions than in the replay because people prevent them."
 )
-#: Added to the remark that a recording has no position of the robot.
+#: Remarks on the robot of a recording, such as that its position is unknown, are about the replay.
 SIMULATED_ROBOT = (
     "in the crowd that reacts, people are predicted with the simulated robot's position"
 )
@@ -111,8 +111,7 @@ def _crowd(
     source = request.opened(path).part(options.start, options.duration)
     with shown_task(progress, path.name) as show:
         crowd = crowd_of(source, request, show)
-    if trial.shows_plan and trial.attentive is not None and source.robot is None:
-        # The recording's remark on its missing robot is about the replay.
+    if trial.shows_plan and trial.attentive is not None:
         crowd = replace(crowd, notes=(*crowd.notes, SIMULATED_ROBOT))
     opt.print_notes("evaluate_navigation", path, crowd.notes)
     return crowd
