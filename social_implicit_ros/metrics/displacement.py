@@ -4,8 +4,8 @@ Samples are (K, A, T, 2) positions and the ground truth is (A, T, 2) positions, 
 function raises ValueError for inconsistent shapes, and where there is no sample or no step.
 
 Best-of-N metrics use the sample nearest to the ground truth and say little about the others: read
-them together with `amd`, `kde` and `reliability`. A sample or ground truth that is not finite gives
-NaN, never a smaller value.
+them together with `amd`, `kde` and `reliability`. A sample or ground truth that is NaN gives NaN,
+never a smaller value; an infinite sample is infinitely far away.
 """
 
 from __future__ import annotations
@@ -29,8 +29,7 @@ def distances(first: FloatArray, second: FloatArray) -> FloatArray:
     offset = first - second
     offset *= offset
     # Several times faster than np.hypot; squares of metres neither overflow nor underflow.
-    squared = offset[..., 0] + offset[..., 1]
-    return np.sqrt(squared, out=squared)
+    return np.sqrt(offset[..., 0] + offset[..., 1])
 
 
 def best_of_n(samples: FloatArray, ground_truth: FloatArray) -> tuple[FloatArray, FloatArray]:

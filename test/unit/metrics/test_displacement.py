@@ -35,6 +35,12 @@ def test_the_best_sample_is_selected_for_each_metric_separately() -> None:
     assert fde.tolist() == [3.0]  # sample 1
 
 
+def test_positions_may_be_whole_numbers_such_as_pixels() -> None:
+    samples, truth = two_samples_of_two_steps()
+    whole = errors_m(samples.astype(int), truth.astype(int))
+    np.testing.assert_array_equal(whole, errors_m(samples, truth))
+
+
 def test_joint_metrics_select_one_sample_for_all_agents() -> None:
     truth = np.zeros((2, 1, 2))
     samples = np.zeros((2, 2, 1, 2))
