@@ -9,7 +9,6 @@ import numpy as np
 from social_implicit_ros.evaluation.errors import ScoredTick
 from social_implicit_ros.metrics.amd import mahalanobis_distances, mean_covariance_eigenvalue
 from social_implicit_ros.metrics.collision import collision_rate
-from social_implicit_ros.metrics.gaussian_mixture import MAX_COMPONENTS
 from social_implicit_ros.metrics.kde import kde_nll
 from social_implicit_ros.metrics.proper_scores import energy_score
 from social_implicit_ros.models.base import TrajectoryModel
@@ -73,9 +72,7 @@ def measure_distribution(
     true = np.concatenate(futures)[:, None]
     if (drawn == drawn[:1]).all():
         drawn = drawn[:1]  # a deterministic model: one sample suffices, see `fit_mixtures`
-    distances, undefined = mahalanobis_distances(
-        drawn, true, max_components=1 if len(drawn) == 1 else MAX_COMPONENTS
-    )
+    distances, undefined = mahalanobis_distances(drawn, true)
     kde, degenerate = kde_nll(drawn, true)
     return {
         "moments": len(ticks),

@@ -71,7 +71,8 @@ def fit_mixtures(points: FloatArray, *, max_components: int = MAX_COMPONENTS) ->
     """Fits a mixture to (P, N, 2) points in metres; it has more components while BIC decreases.
 
     Points that all coincide give one component with the regularisation as covariance. A cloud with
-    a value that is not finite gives one component of NaN.
+    a value that is not finite gives one component of NaN. A mixture has at most as many components
+    as points.
 
     Raises:
         ValueError: a wrong shape, no point, or `max_components` below 1.
@@ -107,7 +108,7 @@ def _fit_chunk(
 
     growing = np.arange(n_clouds)  # clouds whose BIC still decreases
     current = total[:, None]
-    for n in range(2, max_components + 1):
+    for n in range(2, min(max_components, n_points) + 1):
         start = _start(features, current)
         current, log_likelihood = _expectation_maximisation(features, total[growing], start)
         bic = _bic(log_likelihood, n_points, n)

@@ -47,6 +47,14 @@ def test_one_gaussian_is_one_component_with_the_samples_moments() -> None:
         np.testing.assert_allclose(covariance, expected)
 
 
+@pytest.mark.parametrize("n_points", [1, 2, 3])
+def test_there_are_no_more_components_than_points(n_points: int) -> None:
+    with np.errstate(invalid="raise", divide="raise"):
+        mixtures = fit_mixtures(np.random.default_rng(0).normal(size=(5, n_points, 2)))
+    assert mixtures.n_components.max() <= n_points
+    assert np.isfinite(mixtures.bic).all()
+
+
 def test_far_modes_are_found() -> None:
     rng = np.random.default_rng(1)
     centres = np.array([[0.0, 0.0], [5.0, 0.0], [0.0, 5.0]])
