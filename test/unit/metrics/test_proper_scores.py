@@ -65,6 +65,14 @@ def test_random_pairs_are_near_all_pairs() -> None:
     np.testing.assert_allclose(some, every, atol=0.03)
 
 
+def test_all_pairs_of_few_samples_are_compared() -> None:
+    """A fixed choice of pairs would be the same modes of a model in every scene."""
+    rng = np.random.default_rng(4)
+    samples, truth = rng.standard_t(2, size=(20, 4, 3, 2)), rng.normal(size=(4, 3, 2))
+    every = energy_score(samples, truth, n_pairings=19)
+    np.testing.assert_array_equal(energy_score(samples, truth), every)
+
+
 @pytest.mark.parametrize("wrong", [0.5, 2.0])
 def test_the_true_distribution_scores_best(wrong: float) -> None:
     rng = np.random.default_rng(5)
