@@ -126,7 +126,7 @@ class Calibration:
         return cls(*arrays)
 
     def to_dict(self) -> dict[str, Any]:
-        """The calibration of a model card, rounded to significant digits."""
+        """The calibration of a model card, rounded to four decimals."""
         arrays = {field.name: getattr(self, field.name) for field in fields(self)}
         return {
             "confidences": list(CONFIDENCES),
