@@ -51,7 +51,7 @@ class TrackerTiming:
         if now_ns != self._now_ns or not now_ns:
             # With a clock in steps, only the first message after a step has a valid latency.
             self._latencies_ns.append(now_ns - stamp_ns if now_ns else 0)
-            self._follow_lead(-self._latencies_ns[-1])
+            self._follow_lead()
         self._now_ns = now_ns
         if now_ns >= self._arrived_ns + _BURST_NS:
             if self._arrived_ns:
@@ -92,11 +92,11 @@ class TrackerTiming:
         """
         return self._lead_ns if self._lead_ns > _MIN_LEAD_NS else 0
 
-    def _follow_lead(self, lead_ns: int) -> None:
+    def _follow_lead(self) -> None:
         """Updates the lead: the largest one, or a smaller one if no recent message is as early."""
         recent_ns = -min(self._latencies_ns)
-        if lead_ns > self._lead_ns or recent_ns < self._lead_ns - _MIN_LEAD_NS:
-            self._lead_ns = max(lead_ns, recent_ns, 0)
+        if not self._lead_ns - _MIN_LEAD_NS <= recent_ns <= self._lead_ns:
+            self._lead_ns = recent_ns
 
     @property
     def latency_s(self) -> float:
