@@ -128,7 +128,7 @@ class ObservationTable:
         after = _count_not_after(self._columns(self.times_ns, rows, first, n_columns), targets_ns)
         first, after = first[:, None], after + first[:, None]
         last = self.counts[rows, None] - 1
-        low, high = np.minimum(np.maximum(after - 1, first), last), np.minimum(after, last)
+        low, high = np.maximum(after - 1, first), np.minimum(after, last)
         # `take` from flat arrays is several times faster than indexing.
         times_ns, begin = self.times_ns.ravel(), rows[:, None] * self.times_ns.shape[1]
         low_ns, high_ns = times_ns.take(begin + low), times_ns.take(begin + high)
