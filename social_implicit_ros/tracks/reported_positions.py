@@ -31,6 +31,8 @@ _STARTED_M, _START_M_S, _WALK_M_S = 0.1, 1.6, 3.0
 #: Minimum share of such jumps among changes after a long hold, and the quantile of their hold times
 #: that is used.
 _STEPPING_SHARE, _LONG = 1.0 / 3.0, 0.8
+#: Time after which missed people are forgotten, as the tracker may have been corrected.
+_MISSED_LATELY_NS = 60 * NS_PER_S
 #: Longest time for which repeated people count as missed, seconds.
 _MAX_MISSED_S = 2.0
 #: Positions are on a grid if recent changes of coordinates are multiples of the smallest one:
@@ -93,8 +95,9 @@ class ReportedPositions:
         self._state = np.empty(0, dtype=_STATE)
         self._periods_ns: deque[int] = deque(maxlen=_N_RECENT)  # between two reports of a person
         self._stays_ns: deque[int] = deque(maxlen=_N_RECENT)  # first to last report of a position
-        # At changes after a long hold: the hold time of missed people, 0 for people who stood.
-        self._missed_ns: deque[int] = deque(maxlen=_N_RECENT)
+        # At changes after a long hold: the stamp, and the hold time of missed people or 0 for
+        # people who stood.
+        self._missed_ns: deque[tuple[int, int]] = deque(maxlen=_N_RECENT)
         self._n_stopped = self._n_resumed = 0
         # Absolute changes of x and y between reports, metres.
         self._changes_m: deque[float] = deque(maxlen=_N_CHANGES)
@@ -132,7 +135,7 @@ class ReportedPositions:
     def _learnt_hold_s(self) -> float:
         if self._is_on_grid:
             return 0.0
-        missed_ns = sorted(ns for ns in self._missed_ns if ns)
+        missed_ns = sorted(ns for _, ns in self._missed_ns if ns)
         missed_s = 0.0
         if len(missed_ns) >= max(_MIN_CHANGES, _STEPPING_SHARE * len(self._missed_ns)):
             missed_s = min(missed_ns[int(_LONG * len(missed_ns))] / NS_PER_S, _MAX_MISSED_S)
@@ -308,7 +311,9 @@ class ReportedPositions:
             # Not the time between both reports, as a gap between messages repeats nothing.
             held_ns = stayed_ns + self.period_ns
             missed_ns = self._missed(points_m, state, is_changed, held_ns)
-            self._missed_ns.extend(missed_ns[missed_ns >= 0].tolist())
+            self._missed_ns.extend((stamp_ns, ns) for ns in missed_ns[missed_ns >= 0].tolist())
+            while self._missed_ns and self._missed_ns[0][0] < stamp_ns - _MISSED_LATELY_NS:
+                self._missed_ns.popleft()
             is_resumed = is_changed & (missed_ns == 0) & (stayed_ns >= _STOPPED_NS)
             self._n_resumed += int(np.count_nonzero(is_resumed))
         stops = is_same & state["has_moved"]

@@ -211,6 +211,22 @@ def test_a_new_id_at_a_repeated_position_is_observed_from_its_next_position() ->
         assert "new" not in tracks.repeated_ids
 
 
+def test_a_tracker_that_repeats_no_more_is_trusted_again() -> None:
+    """It repeats all positions five times, and from the 200th message on none."""
+    noise_m = np.random.default_rng(0).normal(0.0, 0.03, (1000, 3, 2))
+
+    def held(n: int) -> FloatArray:
+        at = n - n % 5 if n < 200 else n
+        return walk(at / 10.0) + noise_m[at]
+
+    reported = ReportedPositions()
+    shown(reported, held, rate_hz=10.0, n_messages=200)
+    assert reported.hold_s == pytest.approx(0.5)
+    reported = ReportedPositions()
+    shown(reported, held, rate_hz=10.0, n_messages=1000)
+    assert reported.hold_s == 0.0
+
+
 @pytest.mark.parametrize("n_missed", [3, 20])
 def test_positions_repeated_while_people_are_missed_are_no_observations(n_missed: int) -> None:
     """Each person is missed at times, and then reported at the current position."""
