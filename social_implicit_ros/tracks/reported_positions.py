@@ -56,6 +56,8 @@ _MIN_LEFT_UNSET = 2
 #: If this many entries of a message, and all, are exact zeros, these are a placeholder: people do
 #: not share a point, unless positions are on a grid.
 _MIN_ALL_UNSET = 2
+#: Minimum number of people in a message who are not on one line by chance.
+_MIN_ON_LINE = 3
 #: Maximum number of placeholders of a tracker, and of candidates.
 _MAX_PLACEHOLDERS, _MAX_SUSPECTS = 8, 256
 #: Maximum number of ids that are remembered beside those of a message, the newest: detectors
@@ -106,6 +108,8 @@ class ReportedPositions:
         #: Time for which the tracker repeats outdated positions, seconds. 0 if positions are always
         #: current: then equal ones are those of people who stand, or are rounded to a grid.
         self.hold_s = 0.0
+        # For each recent message with several people, the coordinates in which they differ.
+        self._differing: deque[str] = deque(maxlen=_N_RECENT)
         self._placeholders: list[_Point] = []
         #: The newest placeholder that was skipped.
         self.unset_m: _Point = _UNSET
@@ -150,6 +154,13 @@ class ReportedPositions:
         return hold_ns / NS_PER_S if hold_ns >= _HELD_PERIODS * self.period_ns else 0.0
 
     @property
+    def only_axis(self) -> str:
+        """The one coordinate in which people differ, as the others are not filled in; or empty."""
+        axes = set(self._differing)
+        is_known = len(self._differing) == _N_RECENT and not self._is_on_grid
+        return axes.pop() if is_known and axes in ({"x"}, {"y"}, {"z"}) else ""
+
+    @property
     def cell_m(self) -> float:
         """Cell size of the grid to which positions are rounded, metres; 0 if they are not."""
         is_known = len(self._changes_m) >= _LEAST_CHANGES and self._is_on_grid
@@ -182,6 +193,9 @@ class ReportedPositions:
             reason.
         """
         points_m = points_of(tracks)
+        if len(points_m) >= _MIN_ON_LINE:
+            differs = (points_m != points_m[0]).any(axis=0).tolist()
+            self._differing.append("".join(compress("xyz", differs)))
         is_repeated = is_present = np.zeros(len(tracks.ids), dtype=bool)
         rows = rows_of(tracks.ids, self._ids)
         if (self._state["last_ns"][rows[rows >= 0]] < tracks.stamp_ns).all():

@@ -58,7 +58,7 @@ _MAX_IN_WALLS_S = 5.0
 #: Rules that apply to recordings, too.
 _OF_POSITIONS = {
     *("speed", "doubled", "listed_twice", "repeated", "grid", "frozen", "heights", "velocities"),
-    *("given_away", "stamp_steps"),
+    *("given_away", "stamp_steps", "line"),
 }
 #: Maximum number of findings in the message of a status; its value `warnings` lists all kinds.
 _MAX_TEXTS = 3
@@ -255,6 +255,14 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
         "cell, and velocities are inaccurate",
         "let the tracker publish positions that are not rounded, such as the centre of each person "
         "in place of that of a grid cell",
+        log_after_s=PATIENCE_S,
+    ),
+    _OfTracker(
+        "line",
+        lambda t, now: bool(t.only_axis),
+        "people on {t.topic} differ in {t.only_axis} only, so that all are on one line",
+        "the tracker does not fill in the other coordinates of {t.spec.position_text}; see "
+        "position in the tracker mapping",
         log_after_s=PATIENCE_S,
     ),
     _OfTracker(

@@ -211,6 +211,26 @@ def test_a_new_id_at_a_repeated_position_is_observed_from_its_next_position() ->
         assert "new" not in tracks.repeated_ids
 
 
+@pytest.mark.parametrize(("axis", "name"), [(0, "x"), (1, "y")])
+def test_a_coordinate_that_is_not_filled_in_is_known(axis: int, name: str) -> None:
+    """As of a detector that only knows the distance."""
+    only = np.where(np.arange(2) == axis, 1.0, 0.0)
+    noise = np.random.default_rng(0)
+    reported = ReportedPositions()
+    shown(reported, lambda n: (walk(n / 20.0) + noise.normal(0, 0.05, (3, 2))) * only + 4.4e-16)
+    assert reported.only_axis == name
+    shown(reported, lambda n: walk(n / 20.0))
+    assert reported.only_axis == ""
+
+
+def test_two_people_may_walk_on_one_line() -> None:
+    reported = ReportedPositions()
+    for n in range(100):
+        tracks = Tracks(n * S, IDS[:2], walk(n / 20.0)[:2] * [1.0, 0.0])
+        reported.take(tracks, MAX_SPEED_M_S)
+    assert reported.only_axis == ""
+
+
 def test_a_tracker_that_repeats_no_more_is_trusted_again() -> None:
     """It repeats all positions five times, and from the 200th message on none."""
     noise_m = np.random.default_rng(0).normal(0.0, 0.03, (1000, 3, 2))
