@@ -50,6 +50,20 @@ class ParameterNode(LifecycleNode):
         declared: list[Parameter] = super().declare_parameters(namespace, rows, ignore_override)
         return declared
 
+    def set_parameters_atomically(self, parameter_list: list[Any]) -> SetParametersResult:
+        """As in rclpy, whose reasons name neither an unknown parameter nor the expected type."""
+        unknown = unknown_parameters(parameter.name for parameter in parameter_list)
+        if unknown:
+            return SetParametersResult(successful=False, reason="; ".join(unknown))
+        try:
+            for parameter in parameter_list:
+                if parameter.name in _SPEC_OF:
+                    _SPEC_OF[parameter.name].check(parameter.value)
+        except ParameterError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        result: SetParametersResult = super().set_parameters_atomically(parameter_list)
+        return result
+
     def read_config(self) -> NodeConfig:
         """All values, checked; raises ValueError naming the parameter."""
         if self._bad_overrides:

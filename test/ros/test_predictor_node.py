@@ -185,6 +185,10 @@ def test_accepted_parameters_take_effect_at_the_next_tick(talk: Conversation) ->
         ({"model": "other"}, "takes effect at configure only"),
         ({"tick_rate_hz": 1.0}, "markers.lifetime_s"),
         ({"confidence_levels": [1.5]}, "expected a value from 0.01 to 0.999"),
+        ({"tick_rate_hz": 5}, "tick_rate_hz is 5 of type int, expected float; write 5.0"),
+        ({"max_speed_m_s": 1000.0}, "expected a value from 0.1 to 100"),
+        ({"tick_rate": 5.0}, "unknown parameter tick_rate is ignored (did you mean tick_rate_hz?)"),
+        ({"tracks": "/people"}, "it is a topic, remap ~/tracks"),
         ({"min_observations": 5, "n_samples": 0}, "n_samples"),
     ],
 )
