@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from social_implicit_ros.tracks.entries import MAX_COORDINATE_M
 from social_implicit_ros.tracks.frames.transforms import RigidTransform
@@ -346,7 +347,7 @@ class _ClearanceField:
 
     def _free_share(
         self, x: FloatArray, y: FloatArray, move_x: FloatArray, move_y: FloatArray
-    ) -> FloatArray:
+    ) -> Float32Array:
         """(N,) share of each displacement before the first wall, 0 to 1."""
         length = np.hypot(move_x, move_y).astype(np.float32)
         # Displacements of one step are short, so that all points fit into one look-up.
@@ -364,7 +365,7 @@ class _ClearanceField:
             share[hits] = first * np.float32(_PROBE_CELLS) / length[hits]
         return share
 
-    def _at(self, x: FloatArray | Float32Array, y: FloatArray | Float32Array) -> IntArray:
+    def _at(self, x: FloatArray | Float32Array, y: FloatArray | Float32Array) -> NDArray[np.int32]:
         rows, columns = self.clearance.shape
         one = np.float32(1.0)
         # Conversion truncates, which is floor for non-negative values. 32 bits convert faster.

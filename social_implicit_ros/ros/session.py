@@ -107,8 +107,8 @@ def open_session(
 ) -> Session:
     """Loads trackers, model and outputs, and creates the endpoints; removes all if one fails.
 
-    `on_tracks` and `on_plan` receive serialised messages. Raises ValueError if something cannot be used; the
-    message says how to fix it.
+    `on_tracks` and `on_plan` receive serialised messages. Raises ValueError if something cannot be
+    used; the message says how to fix it.
     """
     trackers = load_trackers(config.tracker, config.predictor.stamp_spread_s)
     model = load_model(config.model)
