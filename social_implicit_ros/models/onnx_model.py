@@ -378,12 +378,14 @@ def _check_signature(session: onnxruntime.InferenceSession, card: ModelCard) -> 
         have, kind = tensors[name]
         if kind != "tensor(float)":
             raise ModelFileError(
-                f"model {card.name!r}: {name!r} is a {kind}, expected tensor(float)"
+                f"model {card.name!r}: {name!r} is a {kind}, expected tensor(float): export it in "
+                "float32"
             )
         if len(have) != len(want) or not all(map(_axis_fits, have, want)):
             raise ModelFileError(
                 f"model {card.name!r}: tensor {name!r} has shape {_shape(have)}, expected "
-                f"{_shape(want)}, where any is a dynamic axis; the file and its card do not match"
+                f"{_shape(want)}, where any is a dynamic axis: export it so (dynamic_axes or "
+                "dynamic_shapes), or write the card again (make_card --overwrite)"
             )
     unknown = set(tensors) - set(expected)
     is_partial = ("mean" in tensors) != ("covariance" in tensors)

@@ -39,7 +39,10 @@ def test_inputs_that_the_exporter_left_out_are_not_needed(tmp_path: Path) -> Non
     [
         ({"output_name": "futures"}, "expected one named samples"),
         ({"inputs": {"observed": ("A", "H", 2), "noise": ("K", 2)}}, "leave only A and K dynamic"),
-        ({"inputs": {"observed": (3, 8, 2), "noise": ("K", 2)}}, "any is a dynamic axis"),
+        (
+            {"inputs": {"observed": (3, 8, 2), "noise": ("K", 2)}},
+            "any is a dynamic axis: export it so",
+        ),
         ({"inputs": {"observed": ("A", 8, 2), "noise": ("K", 2), "goal": ("A",)}}, "'goal'"),
     ],
 )
