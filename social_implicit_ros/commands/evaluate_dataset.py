@@ -133,7 +133,8 @@ def _print_legend(
     """Prints the meaning of the mark, if it is used, and the source of the reference, if any."""
     if not all(_held_out(model, row, splits) for model in models.values() for row in splits):
         console.print(
-            "* trained on these recordings too: not held out, not comparable with the others."
+            "* trained on these recordings too, or not known to be held out (the file of a model "
+            "that is held out on SPLIT is NAME_SPLIT.onnx): not comparable with the others."
         )
     if source:
         console.print(f"reference: {source}.")
