@@ -6,16 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-from social_implicit_ros.metrics.table import METRICS, measured, reduced
+from social_implicit_ros.metrics.table import FEW_SAMPLES, METRICS, measured, reduced
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.recordings.text_formats.eth_ucy import Scene
 
-N_SAMPLES = 20
-
 #: Metric -> label.
 LABELS: Mapping[str, str] = {
-    "ade": f"ADE, best of {N_SAMPLES}, m",
-    "fde": f"FDE, best of {N_SAMPLES}, m",
+    "ade": f"ADE, best of {FEW_SAMPLES}, m",
+    "fde": f"FDE, best of {FEW_SAMPLES}, m",
     "mean_ade": "ADE, mean trajectory, m",
     "mean_fde": "FDE, mean trajectory, m",
     "nll": "negative log-likelihood, nats",
@@ -32,7 +30,7 @@ def evaluate_model(
     """Metrics by the names of `LABELS`, averaged over all agents of one or more scenes."""
     metrics = {label: METRICS[name] for label, name in zip(LABELS, _NAMES, strict=True)}
     predictions = (
-        model.predict(scene.observed, n_samples=N_SAMPLES, seed=seed) for scene in scenes
+        model.predict(scene.observed, n_samples=FEW_SAMPLES, seed=seed) for scene in scenes
     )
     values = [
         measured(metrics.values(), prediction, scene.observed, scene.future)
