@@ -124,7 +124,10 @@ def resample_prediction(prediction: Prediction, last_m: FloatArray, steps: Steps
 def without_samples(prediction: Prediction) -> Prediction:
     """The prediction without its samples, which take time and memory."""
     return replace(
-        prediction, samples=prediction.samples[:0], probabilities=prediction.probabilities[:0]
+        prediction,
+        # Copies, as a view would keep the samples in memory.
+        samples=prediction.samples[:0].copy(),
+        probabilities=prediction.probabilities[:0].copy(),
     )
 
 

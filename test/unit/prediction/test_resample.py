@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
-from social_implicit_ros.prediction.resample import Steps, advance_prediction, resample_prediction
+from social_implicit_ros.prediction.resample import (
+    Steps,
+    advance_prediction,
+    resample_prediction,
+    without_samples,
+)
 from social_implicit_ros.types import Prediction
 from social_implicit_ros.uncertainty.ellipses import CONFIDENCES, sample_moments
 
@@ -111,3 +117,15 @@ def test_a_horizon_beyond_the_model_is_refused_with_the_longest_possible() -> No
 def test_a_step_longer_than_the_horizon_is_refused() -> None:
     with pytest.raises(ValueError, match="longer than the horizon"):
         Steps.within(0.4, 12, step_s=2.0, horizon_s=1.0)
+
+
+def test_predictions_without_samples_do_not_keep_them_in_memory() -> None:
+    samples = np.zeros((20, 3, 12, 2))
+    kept = weakref.ref(samples)
+    prediction = Prediction(samples, samples[0].copy(), np.zeros((3, 12, 2, 2)), 0.4)
+    del samples
+
+    prediction = without_samples(prediction)
+
+    assert kept() is None
+    assert prediction.samples.shape == (0, 3, 12, 2)
