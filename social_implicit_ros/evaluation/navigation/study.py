@@ -82,8 +82,9 @@ class Trial:
         if not 0.0 <= self.person_radius_m <= 100.0:
             raise ValueError(f"person radius is {self.person_radius_m} m, expected 0 to 100")
         for confidence in self.confidences:
-            if not 0.0 < confidence < 1.0:
-                raise ValueError(f"confidence is {confidence}, expected a value in (0, 1)")
+            # The range of the node's parameters, so that the advice can be followed.
+            if not 0.05 <= confidence <= 0.99:
+                raise ValueError(f"confidence is {confidence}, expected 0.05 to 0.99")
         for horizon_s in self.horizons_s:
             if not DT_S <= horizon_s <= DT_S * N_STEPS:
                 raise ValueError(f"horizon is {horizon_s} s, expected {DT_S} to {DT_S * N_STEPS:g}")
