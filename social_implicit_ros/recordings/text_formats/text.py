@@ -99,7 +99,8 @@ class Recording:
             return tuple(notes)
         speed_m_s *= self.frames_per_second
         fastest_m_s = _fastest(frames, self.ids[rows], positions_m) * self.frames_per_second
-        if fastest_m_s < _STANDING_M_S:
+        # Who walks to and fro for minutes has a small extent for the duration, but moves.
+        if max(fastest_m_s, speed_m_s) < _STANDING_M_S:
             notes.append(
                 f"nobody moves faster than {fastest_m_s:.2g} m/s: if people walk there, positions "
                 "are not in metres, or times not in seconds or the unit in the header"

@@ -110,6 +110,14 @@ def test_text_has_no_robot_and_says_so(tmp_path):
     )
 
 
+def test_somebody_who_walks_to_and_fro_moves(tmp_path):
+    file = tmp_path / "guard.txt"
+    places_m = np.abs((0.48 * np.arange(750)) % 24.0 - 12.0)
+    file.write_text("".join(f"{10 * i} 1 {x:.2f} 0\n" for i, x in enumerate(places_m)))
+
+    assert open_source(file).notes == ()
+
+
 def test_a_part_of_a_recording_is_read(tmp_path):
     recording = walkers(duration_s=4.0)
     source = open_source(write_bag(tmp_path / "bag", people_messages(recording)))
