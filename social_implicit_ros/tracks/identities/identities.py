@@ -83,7 +83,8 @@ class _RobotTracks:
     """Finds tracks that stay at the position of the robot, as ceiling cameras report them."""
 
     def __init__(self) -> None:
-        self._near_since_ns: dict[str, int] = {}  # by id
+        # id -> first and newest stamp at which it was near.
+        self._near_ns: dict[str, tuple[int, int]] = {}
         #: Tracks that are the robot.
         self.ids: tuple[str, ...] = ()
 
@@ -97,8 +98,8 @@ class _RobotTracks:
         Returns:
             A log text for each track that is newly recognised as the robot.
         """
-        unknown = set(history.unknown((ROBOT_ID, *tracks.ids, *self._near_since_ns)))
-        self._near_since_ns = {i: ns for i, ns in self._near_since_ns.items() if i not in unknown}
+        unknown = set(history.unknown((ROBOT_ID, *tracks.ids, *self._near_ns)))
+        self._near_ns = {i: ns for i, ns in self._near_ns.items() if i not in unknown}
         seen = tuple(i for i in dict.fromkeys(tracks.ids) if i not in unknown)
         if ROBOT_ID not in unknown and seen:
             stamps_ns, states_m = history.newest(seen)
@@ -106,11 +107,11 @@ class _RobotTracks:
             gaps_s = robot.gaps_s(stamps_ns)
             distances_m = np.hypot(*(states_m[:, :2] - robot.extrapolated_m(gaps_s)).T)
             # Only tracks that are near now, or were before, need a comparison.
-            matters = (distances_m <= _NEAR_M) | [i in self._near_since_ns for i in seen]
+            matters = (distances_m <= _NEAR_M) | [i in self._near_ns for i in seen]
             for row in np.flatnonzero(matters & (np.abs(gaps_s) <= _MAX_GAP_S)).tolist():
                 self._compare(seen[row], float(distances_m[row]), int(stamps_ns[row]))
         before = self.ids
-        self.ids = tuple(i for i in self._near_since_ns if self._is_robot(i, tracks.stamp_ns))
+        self.ids = tuple(i for i in self._near_ns if self._is_robot(i))
         return [
             f"track {agent_id[:40]!a} stays within {_NEAR_M} m of the robot's position: it is the "
             "robot itself and is not predicted"
@@ -119,11 +120,13 @@ class _RobotTracks:
         ]
 
     def _compare(self, agent_id: str, distance_m: float, stamp_ns: int) -> None:
-        limit_m = _APART_M if self._is_robot(agent_id, stamp_ns) else _NEAR_M
+        limit_m = _APART_M if self._is_robot(agent_id) else _NEAR_M
         if distance_m > limit_m:
-            self._near_since_ns.pop(agent_id, None)
+            self._near_ns.pop(agent_id, None)
         else:
-            self._near_since_ns.setdefault(agent_id, stamp_ns)
+            since_ns, _ = self._near_ns.get(agent_id, (stamp_ns, stamp_ns))
+            self._near_ns[agent_id] = since_ns, stamp_ns
 
-    def _is_robot(self, agent_id: str, stamp_ns: int) -> bool:
-        return stamp_ns - self._near_since_ns.get(agent_id, stamp_ns) >= _CONFIRM_NS
+    def _is_robot(self, agent_id: str) -> bool:
+        since_ns, newest_ns = self._near_ns.get(agent_id, (0, 0))
+        return newest_ns - since_ns >= _CONFIRM_NS
