@@ -47,6 +47,12 @@ def test_without_people_the_prior_is_the_general_one() -> None:
     np.testing.assert_allclose(covariance[0, 0], 0.3 * np.eye(2))
 
 
+def test_nothing_is_learned_from_the_robot_and_from_frozen_tracks() -> None:
+    site = SiteMotion()
+    site.learn(window([ALONG] * 3, ids=("a", "b", ROBOT_ID)), frozen={"b"})
+    assert len(site) == 1
+
+
 @pytest.mark.parametrize("variance", [0.005, 0.1, 0.8])
 def test_the_posterior_is_that_of_bayes_rule(variance: float) -> None:
     """Compared with a sum of prior times likelihood over a grid of velocities."""

@@ -133,3 +133,22 @@ def test_tracks_of_another_tracker_are_not_continued() -> None:
     crowd.stitcher = TrackStitcher(crowd.counts)
     crowd.walk("ours", 10, 15)
     assert set(crowd.history.ids) == {"theirs", "ours"}
+
+
+def test_the_first_message_of_a_new_track_that_arrives_twice_decides_nothing() -> None:
+    crowd = Crowd()
+    crowd.walk("old", 0, 10)
+    crowd.walk("new", 10, 11)
+    crowd.walk("new", 10, 11)
+    assert crowd.counts["stitched"] == 0
+    crowd.walk("new", 11, 15)
+    assert crowd.history.ids == ("old",)
+    assert crowd.counts["stitched"] == 1
+
+
+def test_entries_without_an_id_continue_no_track() -> None:
+    crowd = Crowd()
+    crowd.walk("old", 0, 10)
+    for n in range(10, 13):
+        unnamed = Tracks(n * S // 10, ("",), WALK_M_S[None] * n / 10)
+        assert crowd.stitcher.rename(unnamed, crowd.history) == [unnamed]
