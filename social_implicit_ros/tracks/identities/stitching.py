@@ -143,5 +143,4 @@ class TrackStitcher:
 
     def _drop(self, old: set[str]) -> None:
         """Undoes the renaming to these old ids."""
-        if old:
-            self.old_id_of = {new: to for new, to in self.old_id_of.items() if to not in old}
+        self.old_id_of = {new: to for new, to in self.old_id_of.items() if to not in old}

@@ -64,11 +64,9 @@ class AgentNumbers:
         """
         before = self._number_of_id
         self._number_of_id = {i: before[i] for i in ids if i in before}
-        if len(self._number_of_id) < len(ids):
-            taken = set(self._number_of_id.values())
-            for agent_id in ids:
-                if agent_id in self._number_of_id:
-                    continue
+        taken = set(self._number_of_id.values())
+        for agent_id in ids:
+            if agent_id not in self._number_of_id:
                 number = agent_number(agent_id) % self._n_numbers
                 while number in taken:
                     number = (number + 1) % self._n_numbers
