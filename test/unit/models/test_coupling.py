@@ -63,6 +63,31 @@ def test_people_who_pass_far_away_or_walk_together_keep_their_paths() -> None:
     assert not given_way(along, last_m).any()
 
 
+@pytest.mark.parametrize(
+    ("degrees", "least_m", "most_m"),
+    [(180, 0.43, 0.47), (140, 0.43, 0.47), (120, 0.15, 0.35), (100, 0.0, 1e-9), (60, 0.0, 1e-9)],
+)
+def test_people_meet_if_their_headings_are_nearly_opposite(
+    degrees: float, least_m: float, most_m: float
+) -> None:
+    """They would be at the same point at the same time; in between the offset is scaled."""
+    heading = np.radians(degrees)
+    velocity = 0.5 * np.array([[1.0, 0.0], [np.cos(heading), np.sin(heading)]])
+    last_m = -4.0 * velocity
+    mean = straight(last_m, velocity)
+    passing_m = passing_distances(mean + given_way(mean, last_m), PAIR)[0]
+    assert least_m <= passing_m <= most_m
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_people_who_come_close_in_the_last_step_are_kept_apart(side: float) -> None:
+    last_m = np.array([[0.0, 0.0], [5.0 * side, 0.0]])
+    samples = last_m[None, :, None].repeat(12, axis=2)
+    samples[0, 1, -1] = 0.1 * side, 0.0
+    apart = COUPLING.kept_apart(samples, last_m)
+    assert np.hypot(*(apart[0, 0, -1] - apart[0, 1, -1])) == pytest.approx(0.3, abs=0.02)
+
+
 def test_a_standing_person_stays_and_others_walk_around() -> None:
     mean, last_m = meeting(0.1)
     mean[1] = last_m[1]

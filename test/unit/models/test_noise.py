@@ -62,3 +62,11 @@ def test_standardised_draws_have_exactly_the_moments_of_the_distribution(n_sampl
     draws = standardised_normal(n_samples, 4, 0)
     np.testing.assert_allclose(draws.mean(axis=0), 0.0, atol=1e-12)
     np.testing.assert_allclose(draws.T @ draws / n_samples, np.eye(4), atol=1e-12)
+
+
+@pytest.mark.parametrize("n_samples", [1, 3, 8])
+def test_the_mean_of_few_standardised_draws_is_zero(n_samples: int) -> None:
+    """A covariance of one needs more draws than dimensions."""
+    draws = standardised_normal(n_samples, 8, 0)
+    assert draws.shape == (n_samples, 8)
+    np.testing.assert_allclose(draws.mean(axis=0), 0.0, atol=1e-12)
