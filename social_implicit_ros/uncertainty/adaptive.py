@@ -263,7 +263,7 @@ class AdaptiveCalibration:
         `inside` is the weight of the people inside each ellipse, (Z, T, 1) `n_people` of all.
         """
         missing = _LEVELS - inside / np.where(n_people > 0.0, n_people, 1.0)
-        step = np.maximum(FIRST_STEP / np.sqrt(1.0 + self._learnt.seconds / STEADY_S), LAST_STEP)
+        step = FIRST_STEP / np.sqrt(1.0 + self._learnt.seconds / STEADY_S)
         step = step[:, None, None] / self._n_overlapping
         step = step * n_people / (n_people + SHRINKAGE_PEOPLE)
         return np.clip(self._learnt.shift + step * missing, -MAX_SHIFT, MAX_SHIFT)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +13,9 @@ from social_implicit_ros.metrics.reliability import confidence_levels, ground_tr
 from social_implicit_ros.types import FloatArray, Prediction
 from social_implicit_ros.uncertainty.adaptive import (
     EDGES,
+    FIRST_STEP,
     FLOOR_M,
+    LAST_STEP,
     MAX_FACTOR,
     MAX_SECONDS,
     MAX_SHIFT,
@@ -19,6 +23,7 @@ from social_implicit_ros.uncertainty.adaptive import (
     PRIOR_FREEDOM,
     RIDING_FACTOR,
     RIDING_M_S,
+    STEADY_S,
     AdaptiveCalibration,
     Learnt,
     ScoredPositions,
@@ -249,6 +254,15 @@ def test_a_long_time_without_people_does_not_fade_scores() -> None:
     before = adaptive.learnt.scores.sum()
     run(adaptive, scale_m=2.0, n_rounds=1, start_ns=12 * 3600 * S)
     assert adaptive.learnt.scores.sum() > 0.99 * before
+
+
+def test_after_hours_the_step_size_has_its_minimum() -> None:
+    """More time is not counted, and the state stays valid."""
+    adaptive = AdaptiveCalibration(N_STEPS)
+    adaptive.restore(replace(Learnt.nothing(N_STEPS), seconds=np.full(2, MAX_SECONDS - 0.1)))
+    run(adaptive, scale_m=1.0, n_rounds=20)
+    assert adaptive.learnt.seconds[1] == MAX_SECONDS
+    assert pytest.approx(LAST_STEP) == FIRST_STEP / np.sqrt(1.0 + MAX_SECONDS / STEADY_S)
 
 
 def test_time_that_jumps_back_does_no_harm() -> None:

@@ -212,3 +212,12 @@ def test_jerk_measures_tracker_noise_and_ignores_a_steady_turn() -> None:
     # The squares of the coefficients 1, 3, 3, 1 add up to 20, in two dimensions.
     rms_m = np.sqrt(np.mean(motion.jerk_rms_m[1:] ** 2))
     assert rms_m == pytest.approx(np.sqrt(2 * 20) * 0.05, rel=0.03)
+
+
+@pytest.mark.parametrize("name", ["ellipse", "samples", "levels"])
+@pytest.mark.parametrize("factor", [0.0, -1.0, np.nan, np.inf, 1e9])
+def test_a_single_factor_that_is_out_of_range_is_named(name: str, factor: float) -> None:
+    factors = getattr(CALIBRATION, name).copy()
+    factors.flat[1] = factor
+    with pytest.raises(ValueError, match=f"Calibration.{name} has a factor out of"):
+        dataclasses.replace(CALIBRATION, **{name: factors})
