@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
-from social_implicit_ros.prediction.forecast import forecast_from_tick
+from social_implicit_ros.prediction.forecast import Forecast, forecast_from_tick
 from social_implicit_ros.prediction.pipeline import PipelineConfig, PredictionPipeline, Tick
 from social_implicit_ros.prediction.resample import Steps
+from social_implicit_ros.tracks.frames.transforms import RigidTransform
 from social_implicit_ros.tracks.messages.agent_ids import AgentNumbers
 from social_implicit_ros.types import ROBOT_ID, ObservationWindow, Prediction, SkipReason, Tracks
 
@@ -91,3 +93,62 @@ def test_the_robot_is_a_neighbour_and_never_published() -> None:
     assert forecast.robot_m is not None
     np.testing.assert_allclose(forecast.robot_m, [5.0, 0.2])
     assert forecast.skipped == {"new": SkipReason.TOO_FEW_OBSERVATIONS}
+
+
+def forecast_of_two() -> Forecast:
+    """Two people, and the robot at (1, 2)."""
+    forecast = forecast_from_tick(two_walkers(), AgentNumbers(), Steps(0.4, 12), "odom")
+    covariance = np.broadcast_to([[0.4, 0.1], [0.1, 0.2]], (2, 12, 2, 2))
+    prediction = replace(forecast.prediction, covariance=covariance)
+    return replace(forecast, prediction=prediction, robot_m=np.array([1.0, 2.0]))
+
+
+def test_all_positions_are_moved_into_another_frame() -> None:
+    """It is turned to the left by a right angle: x becomes y, y becomes -x."""
+    before = forecast_of_two()
+    half = np.sqrt(0.5)
+    pose = RigidTransform.from_quaternion(np.array([0, 0, half, half]), np.array([10.0, 20.0, 3.0]))
+    moved = before.in_frame(pose, "map")
+    assert moved.frame_id == "map"
+    for name, old_m, new_m in (
+        ("past", before.past_m, moved.past_m),
+        ("mean", before.prediction.mean, moved.prediction.mean),
+        ("samples", before.prediction.samples, moved.prediction.samples),
+        ("robot", before.robot_m, moved.robot_m),
+    ):
+        assert old_m is not None and new_m is not None
+        expected_m = np.stack([10.0 - old_m[..., 1], 20.0 + old_m[..., 0]], axis=-1)
+        np.testing.assert_allclose(new_m, expected_m, atol=1e-9, err_msg=name)
+    np.testing.assert_allclose(moved.heights_m, before.heights_m + 3.0)
+    np.testing.assert_allclose(moved.prediction.covariance[0, 0], [[0.2, -0.1], [-0.1, 0.4]])
+
+
+def test_ellipses_turn_with_the_frame() -> None:
+    before = forecast_of_two()
+    pose = RigidTransform.from_quaternion(np.array([0.0, 0.0, 0.3, 0.8]), np.zeros(3))
+    turned = before.in_frame(pose, "map").prediction.covariance
+    rotation = pose.rotation[:2, :2]
+    np.testing.assert_allclose(turned, rotation @ before.prediction.covariance @ rotation.T)
+
+
+def test_in_a_tilted_frame_heights_count() -> None:
+    """Turned about y by 30 degrees: z has a component along x."""
+    before = forecast_of_two()
+    tilt = np.radians(15.0)
+    quaternion = np.array([0.0, np.sin(tilt), 0.0, np.cos(tilt)])
+    moved = before.in_frame(RigidTransform.from_quaternion(quaternion, np.zeros(3)), "map")
+    cos, sin = np.cos(2.0 * tilt), np.sin(2.0 * tilt)
+    x_m, y_m = before.present_m.T
+    expected_m = np.stack([cos * x_m + sin * before.heights_m, y_m], axis=1)
+    np.testing.assert_allclose(moved.present_m, expected_m)
+    np.testing.assert_allclose(moved.heights_m, cos * before.heights_m - sin * x_m)
+
+
+def test_the_nearest_agents_are_those_near_the_robot() -> None:
+    forecast = forecast_of_two()
+    assert forecast.present_m[:, 0] == pytest.approx([2.0, 5.0])
+    assert forecast.nearest(1).tolist() == [0]
+    assert replace(forecast, robot_m=np.array([6.0, 1.0])).nearest(1).tolist() == [1]
+    assert forecast.nearest(2).tolist() == [0, 1]
+    assert forecast.nearest(3).tolist() == [0, 1]
+    assert replace(forecast, robot_m=None).nearest(1).tolist() == [0, 1]

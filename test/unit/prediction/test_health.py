@@ -60,6 +60,27 @@ def test_a_clock_that_starts_again_is_no_fault() -> None:
     assert findings_of(replace(WELL, n_jumps_back=1)) == []
 
 
+@pytest.mark.parametrize(
+    ("reason", "text"),
+    [
+        (SkipReason.DUPLICATE_ID, "have the id of another entry"),
+        (SkipReason.OTHER_STAMP, "have another stamp than their message"),
+        (SkipReason.DUPLICATE_STAMP, "have the stamp of the message before"),
+        (SkipReason.OUTLIER, "are implausibly far from their track"),
+        (SkipReason.UNSET_POSITION, "have a placeholder as position"),
+        (SkipReason.DUPLICATE_POSITION, "have the position of another entry"),
+        (SkipReason.EXTRAPOLATED, "are extrapolated, not measured"),
+    ],
+)
+def test_more_than_a_tenth_of_wrong_entries_are_a_fault(reason: SkipReason, text: str) -> None:
+    """If they are most, the rule of lost entries names them."""
+    assert findings_of(with_skipped({reason: 6}, {})) == []
+    few = findings_of(with_skipped({reason: 9}, {}))
+    assert [finding.reason for finding in few] == [f"15% of the entries on /tracks {text}"]
+    most = findings_of(with_skipped({reason: 40}, {}))
+    assert not any(text in finding.reason for finding in most)
+
+
 def test_somebody_who_is_reported_and_not_predicted_is_named() -> None:
     seen = {SkipReason.TOO_FEW_OBSERVATIONS: "'7'"}
     text = text_of(with_tracker(n_waiting=1, waiting_s=3.0, examples=seen))

@@ -106,3 +106,13 @@ def test_shares_are_sums_of_probabilities() -> None:
     weights = np.where(upper, 0.07, 0.03)
     _, shares = representative_paths(replace(prediction, probabilities=weights), 3)
     assert sorted(shares[0]) == pytest.approx([0.0, 0.3, 0.7])
+
+
+def test_each_sample_belongs_to_the_nearest_path() -> None:
+    prediction = around([(0.5, 0.0), (2.0, 0.5), (6.0, 0.0), (5.0, -1.0)], [9, 5, 4, 2])
+    paths, shares = representative_paths(prediction, 4)
+    samples = prediction.samples[:, 0].reshape(-1, 1, 24)
+    distances_m = np.linalg.norm(samples - paths[0].reshape(1, 4, 24), axis=2)
+    counts = np.bincount(distances_m.argmin(axis=1), minlength=4)
+    np.testing.assert_allclose(shares[0], counts / len(samples))
+    assert (counts[1:] > 0).all()
