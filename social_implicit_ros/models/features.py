@@ -48,10 +48,8 @@ def model_input_from_observed(observed: FloatArray, n_observed: int) -> ModelInp
     """
     n_agents, n_given, _ = observed.shape
     last_m = observed[:, -1].copy()
-    padded = observed - _origins(last_m)
-    if n_given < n_observed:
-        unknown = np.full((n_agents, n_observed - n_given, 2), np.nan)
-        padded = np.concatenate([unknown, padded], axis=1)
+    unknown = np.full((n_agents, n_observed - n_given, 2), np.nan)
+    padded = np.concatenate([unknown, observed - _origins(last_m)], axis=1)
     known = ~np.isnan(padded[..., 0] + padded[..., 1])
     if not known.all():
         first = known.argmax(axis=1)

@@ -91,9 +91,8 @@ class IdLifetimes:
             return
         self._newest_ns = stamp_ns
         self._last_ns.update(dict.fromkeys(ids, stamp_ns))
-        if len(self._last_ns) > len(self._first_ns):
-            for agent_id in ids:
-                self._first_ns.setdefault(agent_id, stamp_ns)
+        for agent_id in ids:
+            self._first_ns.setdefault(agent_id, stamp_ns)
 
     def median_s(self, timeout_s: float) -> float:
         """Median lifetime, seconds; infinite if too few ids ended lately.
