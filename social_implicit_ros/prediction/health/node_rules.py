@@ -54,9 +54,9 @@ def around(now: Snapshot) -> Iterable[Finding]:
     if now.surroundings.n_namesakes:
         yield Finding(
             "name",
-            f"{now.surroundings.n_namesakes} more node has this node's name: their predictions mix "
-            "on the same topics, and a service call may reach either",
-            "stop one of them, or start it in another namespace (-r __ns:=/NAME)",
+            f"this node's name is also that of {now.surroundings.n_namesakes} more: their "
+            "predictions mix on the same topics, and a service call may reach any of them",
+            "stop all but one, or start each in a namespace of its own (-r __ns:=/NAME)",
             log_after_s=_GHOST_S,
         )
     if now.surroundings.lacks_clock and now.state.config.predictor.tick_rate_hz > 0:

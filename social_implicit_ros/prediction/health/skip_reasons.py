@@ -30,8 +30,8 @@ FIXES = {
     SkipReason.FUTURE_STAMP: "synchronise the clocks, or set use_sim_time in a replay",
     SkipReason.DUPLICATE_STAMP: "the tracker must set the stamp of each message to the time of its "
     "measurement, and no other node may publish the same people on its topic",
-    SkipReason.OUT_OF_ORDER: "the tracker publishes messages too late; synchronise its clock or "
-    "raise track_timeout_s",
+    SkipReason.OUT_OF_ORDER: "the tracker publishes messages too late; synchronise its clock, "
+    "raise track_timeout_s, or stop another node that publishes on its topic, such as a replay",
     SkipReason.OUTLIER: "each person needs an id of its own, also if several publish on one topic, "
     "and positions must be in metres; otherwise max_speed_m_s may be too low",
     SkipReason.LATE_OUTLIER: "late messages contradict earlier ones; use one tracker per topic",

@@ -219,7 +219,7 @@ def test_an_implausible_speed_explains_broken_tracks() -> None:
             {"n_jumps_back": 9, "surroundings": Surroundings(clocks=("/gazebo", "/player"))},
             ("jumped back 9 times", "published by /gazebo, /player", "one node alone"),
         ),
-        ({"surroundings": Surroundings(n_namesakes=1)}, ("1 more node", "another namespace")),
+        ({"surroundings": Surroundings(n_namesakes=1)}, ("that of 1 more", "a namespace of its")),
         ({"surroundings": Surroundings(broken=("no messages from /a",))}, ("from /a",)),
         ({"refusals": {"frame": "no frame 'x'"}}, ("no frame 'x'",)),
         ({"rate_hz": 0.0, "elapsed_s": 0.0}, ("clock does not advance",)),
