@@ -6,20 +6,22 @@ Positions are compared exactly, in the tracker's own frame, as transforms would 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Collection
 from dataclasses import replace
 from itertools import compress
-from statistics import median_low
+from statistics import fmean, median_low
 
 import numpy as np
 
 from social_implicit_ros.tracks.entries import points_of, rows_of
+from social_implicit_ros.tracks.grid import LEAST_CHANGES, are_on_grid
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.tracks.tracker_timing import PERIODS_KEPT
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray, SkipReason, Tracks
 
 #: Number of recent values for medians, and the minimum number.
 _N_RECENT, _MIN_CHANGES = 15, 3
+#: Maximum and minimum number of steps from stamp to stamp that are compared.
+_N_STEPS, _MIN_STEPS = 241, 31
 #: A tracker holds positions if they usually change only after this many of its periods.
 _HELD_PERIODS = 1.5
 #: A repeated position counts as an observation again after this many times the usual hold time, as
@@ -35,13 +37,8 @@ _STEPPING_SHARE, _LONG = 1.0 / 3.0, 0.8
 _MISSED_LATELY_NS = 60 * NS_PER_S
 #: Longest time for which repeated people count as missed, seconds.
 _MAX_MISSED_S = 2.0
-#: Positions are on a grid if recent changes of coordinates are multiples of the smallest one:
-#: number of changes, minimum number, tolerance of a multiple, and the median multiple, which must
-#: be smaller.
-_N_CHANGES, _LEAST_CHANGES, _MULTIPLE, _FEW = 60, 8, 1e-3, 2.0
-#: Largest cell of a grid, metres, and the largest one of which coordinates are multiples. Held
-#: positions of even walks also change by equal, larger steps.
-_MAX_CELL_M, _LONGEST_CELL_M = 0.3, 1.0
+#: Number of recent changes of coordinates that show whether positions are on a grid.
+_N_CHANGES = 60
 #: Displacement that never counts as a jump, metres.
 _MAX_ERROR_M = 0.5
 #: A position is a placeholder if tracks jump to it and back from points at least this far apart,
@@ -96,6 +93,7 @@ class ReportedPositions:
         self._ids: tuple[str, ...] = ()
         self._state = np.empty(0, dtype=_STATE)
         self._periods_ns: deque[int] = deque(maxlen=_N_RECENT)  # between two reports of a person
+        self._steps_ns: deque[int] = deque(maxlen=_N_STEPS)  # the same, more of them
         self._stays_ns: deque[int] = deque(maxlen=_N_RECENT)  # first to last report of a position
         # At changes after a long hold: the stamp, and the hold time of missed people or 0 for
         # people who stood.
@@ -136,6 +134,17 @@ class ReportedPositions:
         """Median time between two reports of a person, integer nanoseconds; 0 if unknown."""
         return median_low(self._periods_ns) if self._periods_ns else 0
 
+    @property
+    def stamp_steps_s(self) -> tuple[float, float]:
+        """Upper quartile and mean of the time between two reports of a person, seconds.
+
+        By their stamps, without the longest one, which may be a pause; zeros if unknown.
+        """
+        if len(self._steps_ns) < _MIN_STEPS:
+            return 0.0, 0.0
+        steps_ns = sorted(self._steps_ns)[:-1]
+        return steps_ns[3 * len(steps_ns) // 4] / NS_PER_S, fmean(steps_ns) / NS_PER_S
+
     def _learnt_hold_s(self) -> float:
         if self._is_on_grid:
             return 0.0
@@ -163,7 +172,7 @@ class ReportedPositions:
     @property
     def cell_m(self) -> float:
         """Cell size of the grid to which positions are rounded, metres; 0 if they are not."""
-        is_known = len(self._changes_m) >= _LEAST_CHANGES and self._is_on_grid
+        is_known = len(self._changes_m) >= LEAST_CHANGES and self._is_on_grid
         return min(self._changes_m) if is_known else 0.0
 
     def stopped(self, min_s: float) -> tuple[str, ...]:
@@ -311,9 +320,9 @@ class ReportedPositions:
         is_changed: BoolArray,
     ) -> None:
         """Learns for how long positions are held, and whether people who stop move again."""
-        self._periods_ns.append(
-            median_low((stamp_ns - state["last_ns"][is_same | is_changed]).tolist())
-        )
+        period_ns = median_low((stamp_ns - state["last_ns"][is_same | is_changed]).tolist())
+        self._periods_ns.append(period_ns)
+        self._steps_ns.append(period_ns)
         stayed_ns = state["last_ns"] - state["first_ns"]
         now_stayed_ns = stamp_ns - state["first_ns"]
         if is_changed.any():
@@ -321,7 +330,7 @@ class ReportedPositions:
             changes_m = np.abs((points_m - state["point_m"])[is_changed, :2])
             self._changes_m.extend(changes_m[changes_m > 0.0].tolist())
             self._coordinates_m.extend(points_m[is_changed, :2][changes_m > 0.0].tolist())
-            self._is_on_grid = _are_on_grid(self._changes_m, self._coordinates_m)
+            self._is_on_grid = are_on_grid(self._changes_m, self._coordinates_m)
             # Not the time between both reports, as a gap between messages repeats nothing.
             held_ns = stayed_ns + self.period_ns
             missed_ns = self._missed(points_m, state, is_changed, held_ns)
@@ -404,26 +413,6 @@ class ReportedPositions:
     def _add_placeholder(self, point: _Point) -> None:
         if point not in self._placeholders and len(self._placeholders) < _MAX_PLACEHOLDERS:
             self._placeholders.append(point)
-
-
-def _are_on_grid(changes_m: Collection[float], coordinates_m: Collection[float]) -> bool:
-    """Whether coordinates change by multiples of the smallest change, and mostly by that one.
-
-    Of longer cells the coordinates are multiples, too, or in the middle between two.
-    """
-    if len(changes_m) < _LEAST_CHANGES:
-        return True
-    cell_m = min(changes_m)
-    multiples = np.array(changes_m) / cell_m
-    if not _are_whole(multiples) or np.median(multiples) >= _FEW:
-        return False
-    return cell_m <= _MAX_CELL_M or (
-        cell_m <= _LONGEST_CELL_M and _are_whole(2.0 * np.array(coordinates_m) / cell_m)
-    )
-
-
-def _are_whole(multiples: FloatArray) -> bool:
-    return bool((np.abs(multiples - np.round(multiples)) < _MULTIPLE).all())
 
 
 def _point(position_m: FloatArray) -> _Point:

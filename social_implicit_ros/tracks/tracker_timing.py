@@ -17,8 +17,6 @@ PERIODS_KEPT = 2.2
 _BURST_NS = NS_PER_S // 20
 #: Time between bursts from which on they are not jitter, in periods.
 _BURST_PERIODS = 1.5
-#: Number of arrivals for the median steps of stamps and of arrivals.
-_N_STEPS = 31
 #: Smaller leads of a tracker's clock are not corrected, nanoseconds: with simulated time this
 #: node's clock may be late.
 _MIN_LEAD_NS = NS_PER_S // 10
@@ -31,10 +29,6 @@ class TrackerTiming:
         self._periods_ns: deque[int] = deque(maxlen=_N_RECENT)
         self._pauses_ns: deque[int] = deque([0], maxlen=_N_RECENT)  # between bursts of messages
         self._latencies_ns: deque[int] = deque(maxlen=_N_RECENT)
-        # Advance of the stamp, and of time, from one arrival of a burst to that of the next with
-        # another stamp.
-        self._steps_ns: deque[tuple[int, int]] = deque(maxlen=_N_STEPS)
-        self._step_from_ns = 0, 0  # stamp and time
         self._newest_ns: int | None = None
         self._now_ns = self._arrived_ns = 0
         self._lead_ns = 0
@@ -57,11 +51,6 @@ class TrackerTiming:
             if self._arrived_ns:
                 self._pauses_ns.append(now_ns - self._arrived_ns)
             self._arrived_ns = now_ns
-            stamp_before_ns, before_ns = self._step_from_ns
-            if stamp_ns != stamp_before_ns:
-                if before_ns:
-                    self._steps_ns.append((stamp_ns - stamp_before_ns, now_ns - before_ns))
-                self._step_from_ns = stamp_ns, now_ns
         if self._newest_ns is not None and stamp_ns <= self._newest_ns:
             return
         if self._newest_ns is not None:
@@ -75,14 +64,6 @@ class TrackerTiming:
                 period_ns = pause_ns
             period_s = period_ns / NS_PER_S
             self.needed_timeout_s = PERIODS_KEPT * period_s + max(self.latency_s, 0.0)
-
-    @property
-    def steps_s(self) -> tuple[float, float]:
-        """Median advance of stamps between arrivals, and of time, seconds; zeros if unknown."""
-        if len(self._steps_ns) < _N_STEPS:
-            return 0.0, 0.0
-        stamps_ns, arrivals_ns = zip(*self._steps_ns, strict=True)
-        return median_low(stamps_ns) / NS_PER_S, median_low(arrivals_ns) / NS_PER_S
 
     @property
     def lead_ns(self) -> int:

@@ -45,8 +45,8 @@ _MIN_KEPT_S = 12.0
 _MAX_AHEAD_S = 0.1
 #: Latency above which a wrong clock of the tracker is the more likely cause, seconds.
 _MAX_LATENCY_S = 1.0
-#: Ratio of the median steps of stamps and of arrivals below which stamps have a wrong unit.
-_MIN_STEP_SHARE = 0.2
+#: Ratio of the usual to the mean step of stamps below which these are no times of measurement.
+_MIN_STEP_SHARE = 0.1
 #: Maximum plausible mean vertical speed of people on level ground, metres per second.
 _MAX_CLIMB_M_S = 0.2
 #: Maximum plausible median speed of people who move, metres per second: few people run or ride.
@@ -347,11 +347,12 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
     ),
     _OfTracker(
         "stamp_steps",
-        lambda t, now: t.stamp_step_s < _MIN_STEP_SHARE * t.arrival_step_s,
-        "stamps on {t.topic} advance by {t.stamp_step_s:.2g} s between messages that arrive "
-        "{t.arrival_step_s:.2g} s apart, and jump now and then: velocities are inaccurate",
+        lambda t, now: t.stamp_step_s < _MIN_STEP_SHARE * t.mean_step_s,
+        "stamps on {t.topic} advance by {t.stamp_step_s:.2g} s in most messages, and by "
+        "{t.mean_step_s:.2g} s on average, as they jump now and then: velocities are inaccurate",
         "header.stamp must be the time of measurement in seconds and nanoseconds; nanosec often "
-        "has microseconds or milliseconds by mistake",
+        "has microseconds or milliseconds by mistake, and messages that arrive in bursts must not "
+        "be stamped on arrival (stamp_source)",
         log_after_s=PATIENCE_S,
     ),
     _OfTracker(

@@ -128,8 +128,8 @@ class TrackerCounts:
         id_lifetime_s: median lifetime of ids, seconds; infinite if unknown.
         needed_timeout_s: timeout that tracks need at this period and latency, seconds.
         latency_s: median time from stamp to arrival, seconds; negative for stamps in the future.
-        stamp_step_s: median time by which stamps advance between arrivals, seconds.
-        arrival_step_s: median time between these arrivals, seconds; 0 if unknown.
+        stamp_step_s: time by which stamps of a person advance in most messages, seconds.
+        mean_step_s: the same on average, seconds; 0 if unknown.
         skipping_s: time for which more than half of the entries have been skipped, seconds.
         unpredicted_s: time for which entries have arrived, but nobody was predicted, seconds.
         tick_reasons: number of people not predicted in the newest tick, by reason.
@@ -163,7 +163,7 @@ class TrackerCounts:
     needed_timeout_s: float = 0.0
     latency_s: float = 0.0
     stamp_step_s: float = 0.0
-    arrival_step_s: float = 0.0
+    mean_step_s: float = 0.0
     skipping_s: float = 0.0
     unpredicted_s: float = 0.0
     tick_reasons: Mapping[SkipReason, int] = field(default_factory=dict)

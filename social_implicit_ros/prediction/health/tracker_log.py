@@ -181,7 +181,7 @@ class TrackerLog(TrackerCounts):
         """
         known = predictor.tracker(source)
         self.latency_s, self.hold_s = known.timing.latency_s, known.reported.hold_s
-        self.stamp_step_s, self.arrival_step_s = known.timing.steps_s
+        self.stamp_step_s, self.mean_step_s = known.reported.stamp_steps_s
         self.needed_timeout_s = max(
             known.timing.needed_timeout_s, PERIODS_KEPT * known.reported.usual_hold_s
         )

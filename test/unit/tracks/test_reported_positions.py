@@ -231,6 +231,57 @@ def test_two_people_may_walk_on_one_line() -> None:
     assert reported.only_axis == ""
 
 
+def steps_of(time_of: Callable[[int], float], n_messages: int = 300) -> float:
+    """Ratio of the usual to the mean step of the stamps of people who walk."""
+    noise = np.random.default_rng(0)
+    reported = ReportedPositions()
+    assert reported.stamp_steps_s == (0.0, 0.0)
+    for n in range(n_messages):
+        seen_m = walk(n / 10.0) + noise.normal(0.0, 0.03, (3, 2))
+        reported.take(Tracks(round((100.0 + time_of(n)) * S), IDS, seen_m), MAX_SPEED_M_S)
+    usual_s, mean_s = reported.stamp_steps_s
+    return usual_s / mean_s
+
+
+@pytest.mark.parametrize("rate_hz", [10, 30, 60])
+def test_stamps_with_microseconds_in_nanosec_are_known(rate_hz: int) -> None:
+    assert steps_of(lambda n: n // rate_hz + n % rate_hz / rate_hz / 1000.0) < 0.01
+
+
+def test_bursts_that_are_stamped_on_arrival_are_known() -> None:
+    assert steps_of(lambda n: n // 10 + n % 10 * 0.001) < 0.02
+
+
+@pytest.mark.parametrize(
+    "time_of",
+    [
+        lambda n: n / 10.0,
+        lambda n: n / 10.0 + n // 50 * 10.0,  # silent for ten seconds after each five
+        lambda n: n / 10.0 + 600.0 * (n > 280),
+        lambda n: n // 2 / 10.0 + n % 2 * 0.005,  # two publishers
+        lambda n: n / 10.0 + 0.03 * np.sin(7.0 * n),
+    ],
+    ids=["regular", "pauses", "a long pause", "pairs", "jitter"],
+)
+def test_pauses_and_several_publishers_are_no_wrong_stamps(
+    time_of: Callable[[int], float],
+) -> None:
+    assert steps_of(time_of) > 0.3
+
+
+def test_people_in_separate_messages_have_right_stamps() -> None:
+    """Three messages a millisecond apart, ten times a second."""
+    noise = np.random.default_rng(0)
+    reported = ReportedPositions()
+    for n in range(300):
+        seen_m = walk(n / 10.0) + noise.normal(0.0, 0.03, (3, 2))
+        for row in range(3):
+            stamp_ns = 100 * S + n * S // 10 + row * S // 1000
+            tracks = Tracks(stamp_ns, IDS[row : row + 1], seen_m[row : row + 1])
+            reported.take(tracks, MAX_SPEED_M_S)
+    assert reported.stamp_steps_s == pytest.approx((0.1, 0.1))
+
+
 def test_a_tracker_that_repeats_no_more_is_trusted_again() -> None:
     """It repeats all positions five times, and from the 200th message on none."""
     noise_m = np.random.default_rng(0).normal(0.0, 0.03, (1000, 3, 2))
