@@ -50,9 +50,9 @@ _N_JUMPS, _MAX_EXCHANGED = 60, 1.0 / 3.0
 #: Minimum number of tracks that leave exact zeros for these to be a placeholder; one person may
 #: walk through the origin.
 _MIN_LEFT_UNSET = 2
-#: If this many entries of a message, and all, are exact zeros, these are a placeholder: people do
-#: not share a point, unless positions are on a grid.
-_MIN_ALL_UNSET = 2
+#: If this many entries of a message are exact zeros, these are a placeholder: people do not share a
+#: point, unless positions are on a grid. Before that is known, all entries must be zeros.
+_MIN_UNSET = 2
 #: Minimum number of people in a message who are not on one line by chance.
 _MIN_ON_LINE = 3
 #: Maximum number of placeholders of a tracker, and of candidates.
@@ -391,7 +391,9 @@ class ReportedPositions:
             self._left_unset.update(compress(tracks.ids, was_unset.tolist()))
         if len(self._left_unset) >= _MIN_LEFT_UNSET and not self._is_on_grid:
             self._add_placeholder(_UNSET)
-        if len(points_m) >= _MIN_ALL_UNSET and not points_m.any() and not self._changes_m:
+        n_unset = np.count_nonzero(~points_m.any(axis=1))
+        is_never_set = n_unset == len(points_m) and not self._changes_m
+        if n_unset >= _MIN_UNSET and (is_never_set or not self._is_on_grid):
             self._add_placeholder(_UNSET)
 
     def _take_jump(self, agent_id: str, from_m: FloatArray, to_m: FloatArray) -> None:

@@ -413,6 +413,19 @@ def test_a_field_that_is_never_filled_in_is_a_placeholder_from_the_first_message
         assert tracks.ids == () and lost[SkipReason.UNSET_POSITION] == 3
 
 
+def test_entries_that_are_always_zeros_are_placeholders_beside_others() -> None:
+    """Such as arrows of velocities among the markers of people: their points are set, no pose."""
+    reported, noise = ReportedPositions(), np.random.default_rng(0)
+    for n in range(40):
+        people_m = walk(n / 10.0) + noise.normal(0.0, 0.05, (3, 2))
+        ids = (*IDS, *(f"arrow/{agent_id}" for agent_id in IDS))
+        now = Tracks(100 * S + n * S // 10, ids, np.concatenate([people_m, np.zeros((3, 2))]))
+        tracks, lost = reported.take(now, MAX_SPEED_M_S)
+        if n >= 10:  # it is known that positions are on no grid
+            assert tracks.ids == IDS
+            assert lost[SkipReason.UNSET_POSITION] == lost.total() == 3
+
+
 def test_zeros_at_the_begin_of_tracks_near_the_origin_are_placeholders() -> None:
     """Such tracks do not jump, as people near the robot are within reach of the origin."""
     reported = ReportedPositions()
