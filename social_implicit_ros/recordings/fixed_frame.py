@@ -92,6 +92,11 @@ def _moves_in(transforms: TransformBuffer, chain: list[str]) -> bool:
 def _missing_link(path: Path, chain: list[str], others: list[tuple[str, str]]) -> str:
     frame_id, root = chain[0], chain[-1]
     child, parent = others[0]
+    if not frame_id:
+        return (
+            f"{path}: the tracks name no frame, and frame {child} moves in {parent}: let the "
+            "tracker set header.frame_id, or write the frame's path in the tracker mapping"
+        )
     through = "" if root == frame_id else f" (through {root})"
     return (
         f"{path}: frame {child} moves in {parent}, but no transform connects frame {frame_id} of "

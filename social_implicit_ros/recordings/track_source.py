@@ -14,6 +14,7 @@ from social_implicit_ros.prediction.scoring.online_evaluation import MAX_GAP_S
 from social_implicit_ros.recordings.bag import BagReader, RecordingError, is_bag, opened_bag
 from social_implicit_ros.recordings.definitions import definitions_of, ensure_definition
 from social_implicit_ros.recordings.fixed_frame import choose_fixed_frame
+from social_implicit_ros.recordings.left_out import RECORDED_FIXES
 from social_implicit_ros.recordings.storage import Topic
 from social_implicit_ros.recordings.text_formats.text import (
     CLOCK_SET_NS,
@@ -34,7 +35,7 @@ from social_implicit_ros.tracks.messages.spec import (
     shipped_trackers,
 )
 from social_implicit_ros.types import SkipReason
-from social_implicit_ros.untrusted_files import did_you_mean
+from social_implicit_ros.untrusted_files import did_you_mean, short_text
 
 #: Types that are not only used for tracks: a topic of a more specific type is preferred.
 GENERIC_TYPES = (POINT_CLOUD, "visualization_msgs/msg/MarkerArray")
@@ -184,11 +185,9 @@ def open_source(
         begin_ns, received_ns, first = _first_decoded(reader, connections, decode, path)
         topic = connections[0].topic
         if first.tracks is None:
-            reasons = ", ".join(
-                f"{count} {reason.value}" for reason, count in first.skipped.items()
+            raise RecordingError(
+                f"{path}, topic {topic}: no message contains a person{_left_out(first)}"
             )
-            reasons = reasons and f"; left out: {reasons} (see the filters of the tracker mapping)"
-            raise RecordingError(f"{path}, topic {topic}: no message contains a person{reasons}")
         chosen_frame, notes = choose_fixed_frame(
             path, reader, first.frame_id, settings.fixed_frame, is_name=names_frame
         )
@@ -325,6 +324,7 @@ def _first_decoded(
 ) -> tuple[int, int, DecodedMessage]:
     """Record times of the first message and of the first with a person, which is decoded."""
     skipped: Counter[SkipReason] = Counter()
+    examples: dict[SkipReason, str] = {}
     begin_ns: int | None = None
     damage: ValueError | None = None
     # A record time from before the clock was set would lengthen the recording by decades; 0 means
@@ -341,12 +341,25 @@ def _first_decoded(
         if decoded.tracks is not None and decoded.tracks.ids and recorded_ns >= earliest_ns:
             return begin_ns, recorded_ns, decoded
         skipped += decoded.skipped
+        lost = decoded.skipped - decoded.ignored
+        examples |= {r: v for r, v in decoded.examples.items() if r in lost or r not in examples}
     topic = connections[0].topic
     if begin_ns is None:
         raise RecordingError(f"{path} has no message on topic {topic}: record it again")
     if damage is not None:
         raise RecordingError(f"{path}, topic {topic}: no message can be used: {damage}") from damage
-    return begin_ns, begin_ns, DecodedMessage(None, "", skipped)
+    return begin_ns, begin_ns, DecodedMessage(None, "", skipped, examples=examples)
+
+
+def _left_out(decoded: DecodedMessage) -> str:
+    """Why all entries of a recording are left out: reason, a value seen, and the fix."""
+    texts = []
+    for reason, n in decoded.skipped.most_common():
+        seen = decoded.examples.get(reason)
+        example = "" if seen is None else f", such as {short_text(seen)}"
+        fix = RECORDED_FIXES[reason]
+        texts.append(f"; {n} entries are left out, {reason.value}{example}: {fix}")
+    return "".join(texts)
 
 
 def _robot(

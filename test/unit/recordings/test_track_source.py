@@ -306,6 +306,10 @@ class TestFrames:
         assert "--fixed-frame lidar" in str(caught.value)
         assert open_source(bag, PredictorConfig(fixed_frame="lidar")).fixed_frame == "lidar"
 
+    def test_tracks_without_a_frame_beside_a_moving_one_are_refused_by_name(self, tmp_path):
+        with pytest.raises(RecordingError, match="tracks name no frame, and frame base_link moves"):
+            open_source(self.unconnected(tmp_path, ""))
+
     def test_a_frame_that_is_fixed_by_its_name_needs_no_transform(self, tmp_path):
         source = open_source(self.unconnected(tmp_path, "map"))
 
@@ -379,3 +383,30 @@ class TestDamage:
 
         with pytest.raises(RecordingError, match="no message contains a person"):
             open_source(bag)
+
+    @pytest.mark.parametrize(
+        ("walk", "says"),
+        [
+            (
+                [Tracks(START_NS, ("", ""), np.zeros((2, 2)))],
+                "2 entries are left out, empty_id: .*record the output of a tracker",
+            ),
+            (
+                [
+                    Tracks(START_NS, ("car 1",), np.zeros((1, 2))),
+                    Tracks(START_NS + S, ("human 1", "car 1"), np.zeros((2, 2))),
+                ],
+                "3 entries are left out, other_class, such as 'human 1': see class_in and",
+            ),
+        ],
+    )
+    def test_if_all_entries_are_left_out_reason_and_value_are_named(self, tmp_path, walk, says):
+        mapping = tmp_path / "mine.yaml"
+        mapping.write_text(
+            f"message_type: {PEOPLE}\nlist: people\nid: name\nposition: position\nclass: name\n"
+            "filters: {class_in: [person, ''], class_out: [car*]}\n"
+        )
+        bag = write_bag(tmp_path / "bag", people_messages(walk))
+
+        with pytest.raises(RecordingError, match=says):
+            open_source(bag, choices=SourceChoices(tracker=str(mapping)))
