@@ -21,7 +21,8 @@ SOURCED = ("AMENT_PREFIX_PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "ROS_DISTRO", "
 
 #: Runs when this environment's Python starts, so that its commands work without sourcing anything:
 #: restores the distribution that the environment was made with, unless one is sourced, and adds
-#: its own prefix, which has the ament index of the package (and of ROS 2 from PyPI).
+#: its own prefix, which has the ament index of the package (and of ROS 2 from PyPI). If a sourced
+#: workspace has the package, too, that copy would come first in PYTHONPATH: this checkout is used.
 HOOK = """\
 import os
 import sys
@@ -31,6 +32,9 @@ if sourced and "ROS_DISTRO" not in os.environ:
     # The loader reads LD_LIBRARY_PATH only when a process starts.
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {{**os.environ, **sourced}})
 prefixes = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
+others = (prefix for prefix in prefixes if prefix and prefix != sys.prefix)
+if any(os.path.isdir(os.path.join(prefix, "share", {name!r})) for prefix in others):
+    sys.path.insert(0, {checkout!r})
 if sys.prefix not in prefixes:
     os.environ["AMENT_PREFIX_PATH"] = os.pathsep.join(filter(None, (sys.prefix, *prefixes)))
 """
@@ -43,7 +47,8 @@ def main() -> None:
     package = run_setup("setup.py", stop_after="init")
     name = package.get_name()
     (site_packages,) = prefix.glob("lib/python*/site-packages")
-    (site_packages / f"{name}_environment.py").write_text(HOOK.format(sourced=sourced()))
+    hook = HOOK.format(sourced=sourced(), name=name, checkout=str(ROOT))
+    (site_packages / f"{name}_environment.py").write_text(hook)
     (site_packages / f"{name}_environment.pth").write_text(f"import {name}_environment\n")
     for folder in (prefix / "lib" / name, prefix / "share" / name):
         shutil.rmtree(folder, ignore_errors=True)

@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+from link_into_prefix import HOOK
 
 from social_implicit_ros.ros.processes.domains import reserve_domain
 
@@ -87,6 +88,31 @@ def test_the_node_starts_and_stops(nothing_sourced):
 
     assert started
     assert node.returncode == 0
+
+
+@pytest.mark.parametrize("is_sourced", [True, False])
+def test_the_checkout_comes_before_the_package_of_a_sourced_workspace(tmp_path, is_sourced):
+    """A path in PYTHONPATH that is of no sourced workspace is on purpose."""
+    prefix, checkout = tmp_path / "install", tmp_path / "checkout"
+    (prefix / "share" / NAME).mkdir(parents=True)
+    for folder in (prefix, checkout):
+        (folder / NAME).mkdir(parents=True)
+        (folder / NAME / "__init__.py").touch()
+    hook = tmp_path / "hook.py"
+    hook.write_text(HOOK.format(sourced={}, name=NAME, checkout=str(checkout)))
+    program = (
+        f"import sys; sys.path[:0] = sys.argv[1:]; import hook, {NAME} as p; print(p.__file__)"
+    )
+
+    ended = subprocess.run(
+        [sys.executable, "-c", program, str(prefix), str(tmp_path)],
+        env={"AMENT_PREFIX_PATH": str(prefix) if is_sourced else ""},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+    assert Path(ended.stdout.strip()).parent == (checkout if is_sourced else prefix) / NAME
 
 
 def test_the_package_is_in_the_index_of_ament(nothing_sourced):
