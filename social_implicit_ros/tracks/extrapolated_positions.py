@@ -6,6 +6,11 @@ compared in the tracker's own frame.
 
 from __future__ import annotations
 
+from collections import deque
+from itertools import compress
+from operator import and_
+from statistics import median
+
 import numpy as np
 
 from social_implicit_ros.tracks.entries import EXACT_M, rows_of
@@ -29,6 +34,9 @@ _MIN_OFF, _MIN_ON = 0.5, 0.5
 #: Share of deviating steps that continue exactly along x or y, above which positions are rounded:
 #: people on a grid walk in exact lines by chance.
 _MAX_ROUNDED = 0.1
+#: Positions jump to and fro if at least this share of recent steps longer than this (metres) is
+#: undone by the next one, up to a share of its length: number of steps, and minimum of jumps.
+_RETURNING, _JUMP_M, _REST, _N_RECENT, _MIN_JUMPS = 0.8, 0.1, 0.5, 400, 60
 #: Minimum number of steps for each of these shares, and half-life in steps.
 _LEAST = np.array([20.0, 8.0])
 _HALF_LIFE = 1000.0
@@ -50,6 +58,21 @@ class ExtrapolatedPositions:
         self._counts = np.zeros((2, 2))
         # Numbers of deviating steps that change along both axes, and along one only.
         self._axes = np.zeros(2)
+        # Lengths of recent steps, and whether the next one undoes them.
+        self._lengths_m: deque[float] = deque(maxlen=_N_RECENT)
+        self._are_undone: deque[bool] = deque(maxlen=_N_RECENT)
+
+    @property
+    def to_and_fro_m(self) -> float:
+        """Distance by which positions jump to and fro, metres; 0 if they do not.
+
+        As of people whom two nodes report under the same ids. White noise returns less often.
+        """
+        are_jumps = [length_m > _JUMP_M for length_m in self._lengths_m]
+        n_undone = sum(map(and_, are_jumps, self._are_undone))
+        if n_undone < max(_MIN_JUMPS, _RETURNING * sum(are_jumps)):
+            return 0.0
+        return median(compress(self._lengths_m, are_jumps))
 
     def find(self, tracks: Tracks, noise_m: float) -> BoolArray:
         """(A,) entries of a message that are extrapolated.
@@ -75,8 +98,12 @@ class ExtrapolatedPositions:
             tolerance_m = _LINE_SHARE * length_m + _ROUNDING * np.maximum(_length_m(now_m), 1.0)
             # The second condition excludes people who stand.
             is_on = (off_m <= tolerance_m) & (length_m > 10.0 * tolerance_m)
+            before_length_m = _length_m(steps_m)
+            returns = _length_m(now_steps_m + steps_m) < _REST * before_length_m
             is_rounded = (np.abs(changes_m) <= tolerance_m[:, None]).any(axis=1)
         is_known = np.isfinite(off_m)
+        self._lengths_m.extend(before_length_m[is_known].tolist())
+        self._are_undone.extend(returns[is_known].tolist())
         is_off = is_known & (off_m >= _ROUGH_SHARE * noise_m)
         self._learn(is_off, is_known & ~is_off, n_before, off_before_m >= _ROUGH_SHARE * noise_m)
         self._axes += np.count_nonzero(is_off & ~is_rounded), np.count_nonzero(is_off & is_rounded)

@@ -59,6 +59,11 @@ class KnownTracker:
         # Constant positions are normal for exact ones.
         return () if noise_m < EXACT_M else self.reported.stopped(min_s)
 
+    @property
+    def to_and_fro_m(self) -> float:
+        """Distance by which positions jump to and fro, metres; 0 if they do not."""
+        return self._extrapolated.to_and_fro_m
+
     def observations(
         self, tracks: Tracks, noise_m: float, max_speed_m_s: float
     ) -> tuple[Tracks, Counter[SkipReason]]:

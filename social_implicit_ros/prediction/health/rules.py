@@ -58,7 +58,7 @@ _MAX_IN_WALLS_S = 5.0
 #: Rules that apply to recordings, too.
 _OF_POSITIONS = {
     *("speed", "doubled", "listed_twice", "repeated", "grid", "frozen", "heights", "velocities"),
-    *("given_away", "stamp_steps", "line"),
+    *("given_away", "stamp_steps", "line", "to_and_fro"),
 }
 #: Maximum number of findings in the message of a status; its value `warnings` lists all kinds.
 _MAX_TEXTS = 3
@@ -255,6 +255,15 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
         "cell, and velocities are inaccurate",
         "let the tracker publish positions that are not rounded, such as the centre of each person "
         "in place of that of a grid cell",
+        log_after_s=PATIENCE_S,
+    ),
+    _OfTracker(
+        "to_and_fro",
+        lambda t, now: t.to_and_fro_m > 0.0 and t.cell_m <= _MAX_CELL_M,
+        "people on {t.topic} jump to and fro by {t.to_and_fro_m:.2f} m, and are predicted between "
+        "both positions",
+        "two nodes publish the same people under the same ids, such as raw and filtered ones or in "
+        "two frames; let one publish there, or give each its own topic (parameter tracker)",
         log_after_s=PATIENCE_S,
     ),
     _OfTracker(

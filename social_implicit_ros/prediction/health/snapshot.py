@@ -144,6 +144,7 @@ class TrackerCounts:
             if that is rare.
         has_wrong_velocities: the reported velocities do not fit the positions.
         cell_m: to which its positions are rounded, metres; 0 if to no grid.
+        to_and_fro_m: distance by which positions jump to and fro, metres; 0 if they do not.
         only_axis: the one coordinate in which people differ, `x`, `y` or `z`; empty if several.
         in_walls_s: time for which most of its people have been inside walls, seconds.
         stamp_shift_ms: time by which its stamps are late for the transforms, milliseconds.
@@ -176,6 +177,7 @@ class TrackerCounts:
     reassigned_s: float = math.inf
     has_wrong_velocities: bool = False
     cell_m: float = 0.0
+    to_and_fro_m: float = 0.0
     only_axis: str = ""
     in_walls_s: float = 0.0
     stamp_shift_ms: int = 0

@@ -188,6 +188,7 @@ class TrackerLog(TrackerCounts):
         self.has_wrong_velocities = predictor.history.refutes_velocities(source)
         self.frozen = known.frozen(FROZEN_S, predictor.history.noise_m(source))
         self.n_doubles = len({agent_id for pair in known.doubles.found for agent_id in pair}) // 2
+        self.to_and_fro_m = known.to_and_fro_m
         self.cell_m, self.only_axis = known.reported.cell_m, known.reported.only_axis
         self.stamp_shift_ms = round(predictor.stamp_shift_ns(source) / 1e6)
         tick = predictor.last_tick

@@ -151,6 +151,7 @@ def test_few_of_the_tracked_are_predicted() -> None:
         ({"skipped": {SkipReason.EXTRAPOLATED: 10}}, ("17%", "not measured", "in exact lines")),
         ({"stamp_shift_ms": 110}, ("on /tracks are stamped 110 ms too late for the transforms",)),
         ({"stamp_shift_ms": -60}, ("60 ms too early", "when the robot turns")),
+        ({"to_and_fro_m": 0.6}, ("people on /tracks jump to and fro by 0.60 m", "two nodes")),
         ({"only_axis": "x"}, ("people on /tracks differ in x only", "of bbox3d.center.position")),
         ({"cell_m": 0.5}, ("on /tracks are rounded to 0.5 m", "not rounded")),
         ({"in_walls_s": 7.0}, ("most people on /tracks have been inside walls", "map on ~/map")),

@@ -50,6 +50,27 @@ def found_in(positions_m: FloatArray, noise_m: float = NOISE_M, jitter_s: float 
     )
 
 
+@pytest.mark.parametrize(
+    ("noise_m", "offset_m", "expected_m"),
+    [(0.03, 0.6, 0.6), (0.03, 3.0, 3.0), (0.03, 0.0, 0.0), (0.3, 0.0, 0.0), (1.0, 0.0, 0.0)],
+)
+def test_people_whom_two_nodes_report_jump_to_and_fro(
+    noise_m: float, offset_m: float, expected_m: float
+) -> None:
+    """The second node reports the same ids 5 ms later."""
+    extrapolated = ExtrapolatedPositions()
+    positions_m = np.repeat(walked(150, noise_m), 2, axis=0)
+    positions_m += np.random.default_rng(3).normal(0.0, noise_m, positions_m.shape)
+    for n, now_m in enumerate(positions_m):
+        stamp_ns = 100 * S + n // 2 * S // 10 + n % 2 * S // 200
+        seen_m = now_m + np.array([n % 2 * offset_m, 0.0])
+        extrapolated.find(Tracks(stamp_ns, IDS, seen_m), noise_m)
+    assert extrapolated.to_and_fro_m == pytest.approx(expected_m, rel=0.1)
+    for n, now_m in enumerate(0.3 * walked(100)):  # one node again, and slow people
+        extrapolated.find(Tracks(200 * S + n * S // 10, IDS, now_m), NOISE_M)
+    assert extrapolated.to_and_fro_m == 0.0
+
+
 LINES = {0: range(50, 65), 1: range(80, 90)}
 
 
