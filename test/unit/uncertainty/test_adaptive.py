@@ -305,6 +305,7 @@ def test_levels_agree_with_the_published_ellipse() -> None:
         ({"scores": np.full((2, 3, len(EDGES) + 1), -1.0)}, "Learnt.scores"),
         ({"shift": np.zeros((3, len(CONFIDENCES)))}, "Learnt.shift has shape"),
         ({"shift": np.full((2, 3, len(CONFIDENCES)), MAX_SHIFT + 0.1)}, "Learnt.shift"),
+        ({"shift": np.full((2, 3, len(CONFIDENCES)), -MAX_SHIFT - 0.1)}, "Learnt.shift"),
         ({"shift": np.full((2, 3, len(CONFIDENCES)), np.nan)}, "Learnt.shift"),
         ({"seconds": np.array([0.0, MAX_SECONDS + 1.0])}, "Learnt.seconds"),
         ({"seconds": np.array([0.0, -1.0])}, "Learnt.seconds"),
