@@ -148,7 +148,7 @@ def gaussian_distance(distance: FloatArray, radius_scales: FloatArray | None) ->
     if radius_scales is None:
         return distance
     radii, flat = _radii(radius_scales), distance.ravel()
-    low = np.minimum(np.maximum((flat >= radii).sum(axis=0), 1), len(GAUSSIAN_GRID) - 1) - 1
+    low = np.minimum((flat >= radii).sum(axis=0), len(GAUSSIAN_GRID) - 1) - 1
     places = np.arange(len(flat))
     low_radius, high_radius = radii[low, places], radii[low + 1, places]
     width = np.diff(GAUSSIAN_GRID)[low]

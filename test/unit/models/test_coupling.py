@@ -79,6 +79,14 @@ def test_people_meet_if_their_headings_are_nearly_opposite(
     assert least_m <= passing_m <= most_m
 
 
+@pytest.mark.parametrize("fixed", [[False, True], [True, False]])
+def test_in_samples_too_who_has_a_plan_keeps_it(fixed: list[bool]) -> None:
+    mean, last_m = meeting(0.1)
+    apart = COUPLING.kept_apart(mean[None], last_m, np.array(fixed))[0]
+    np.testing.assert_array_equal(apart[fixed], mean[fixed])
+    assert passing_distances(apart, PAIR) == pytest.approx([0.3], abs=0.02)
+
+
 @pytest.mark.parametrize("side", [1.0, -1.0])
 def test_people_who_come_close_in_the_last_step_are_kept_apart(side: float) -> None:
     last_m = np.array([[0.0, 0.0], [5.0 * side, 0.0]])
@@ -88,8 +96,10 @@ def test_people_who_come_close_in_the_last_step_are_kept_apart(side: float) -> N
     assert np.hypot(*(apart[0, 0, -1] - apart[0, 1, -1])) == pytest.approx(0.3, abs=0.02)
 
 
-def test_a_standing_person_stays_and_others_walk_around() -> None:
-    mean, last_m = meeting(0.1)
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_a_standing_person_stays_and_others_walk_around(side: float) -> None:
+    """Wherever they come from."""
+    mean, last_m = (side * each for each in meeting(0.1))
     mean[1] = last_m[1]
     given = given_way(mean, last_m)
     np.testing.assert_allclose(given[1], 0.0, atol=1e-9)

@@ -21,6 +21,7 @@ from social_implicit_ros.uncertainty.ellipses import (
     at_confidence,
     confidence_to_sigmas,
     ellipse_axes,
+    gaussian_distance,
     radius_at,
 )
 
@@ -108,3 +109,17 @@ def test_an_ellipse_has_the_axes_of_its_covariance() -> None:
 
     np.testing.assert_allclose([major, minor, yaw], [2.0, 1.0, 0.3])
     assert confidence_to_sigmas(0.95) == pytest.approx(2.4477, abs=1e-4)
+
+
+def test_the_gaussian_distance_of_a_radius_is_that_of_its_confidence() -> None:
+    """Of the centre it is 0, beyond all levels it grows on, and of an unknown position unknown."""
+    scales = np.linspace(0.5, 2.0, len(CONFIDENCES)) * np.ones((1, 5, 1))
+    mean, covariance = np.zeros((1, 5, 2)), np.tile(np.eye(2), (1, 5, 1, 1))
+    prediction = Prediction(mean[None], mean, covariance, 0.4, scales)
+    radii = np.array([radius_at(prediction, c)[0, 0] for c in (0.5, 0.9)])
+    distances = np.array([[0.0, *radii, 100.0, np.nan]])
+    found = gaussian_distance(distances, scales)[0]
+    expected = [0.0, confidence_to_sigmas(0.5), confidence_to_sigmas(0.9)]
+    np.testing.assert_allclose(found[:3], expected, rtol=1e-6)
+    assert found[3] > confidence_to_sigmas(max(CONFIDENCES))
+    assert np.isnan(found[4])

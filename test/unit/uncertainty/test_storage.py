@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -161,4 +162,12 @@ def test_an_invalid_count_is_refused(tmp_path: Path, value: str) -> None:
     save_learnt(path, Learnt.nothing(3), MODEL)
     path.write_text(path.read_text().replace('"scores": [[[0.0', f'"scores": [[[{value}'))
     with pytest.raises(CalibrationFileError, match=r"Learnt\.scores"):
+        load_learnt(path, MODEL)
+
+
+def test_a_file_whose_arrays_have_other_steps_than_it_says_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "robot.json"
+    save_learnt(path, learnt_of(4), replace(MODEL, n_steps=4))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "steps": 3}))
+    with pytest.raises(CalibrationFileError, match="it has 4 steps, not 3"):
         load_learnt(path, MODEL)
