@@ -72,3 +72,14 @@ def test_the_clock_jumped_back_only_if_the_newest_stamp_is_ahead_of_it() -> None
     guard.check(10 * S, NO_CLOCK)
     assert not guard.clock_jumped_back(round(9.5 * S))
     assert guard.clock_jumped_back(8 * S)
+
+
+def test_messages_that_are_too_old_for_predictions_are_never_a_jump() -> None:
+    guard = StampGuard(1.0)
+    guard.check(100 * S, 100 * S)
+    for _ in range(5):
+        assert guard.check(80 * S, 100 * S, 90 * S) is SkipReason.OUT_OF_ORDER
+        assert not guard.has_jumped_back
+    # Late messages before count: a younger one is the third in a row.
+    assert guard.check(95 * S, 100 * S, 90 * S) is None
+    assert guard.has_jumped_back
