@@ -146,3 +146,14 @@ def test_ended_tracks_are_forgotten() -> None:
         tracker.report(f"p{number}")
     tracker.report(n_messages=21)
     assert len(tracker.coasting) == 1
+
+
+def test_gaps_are_learned_from_separate_messages_with_equal_stamps() -> None:
+    """Everybody but the first person of a stamp comes back in a later message."""
+    coasting = Coasting()
+    for n in range(100):
+        for name in ("a", "b") if n % 10 < 7 else ("a",):
+            coasting.observe(
+                (name,), n * S // 10, period_ns=S // 10, timeout_s=1.0, min_probability=0.35
+            )
+    assert coasting.usual_gap_s == pytest.approx(0.3)

@@ -145,3 +145,11 @@ def test_a_person_seen_by_four_trackers_is_predicted_once() -> None:
         ids = scene.predictor.tick(round((1.0 + n / 10) * S)).ids
         assert n < 11 or len(ids) == 3
     assert scene.predictor.counters()["merged"] == 9
+
+
+def test_people_who_pass_each_other_again_and_again_are_not_merged() -> None:
+    """Each time for less than a second."""
+    scene = Scene()
+    for _ in range(4):
+        assert len(scene.walk(6, {"a": 0.0}, {"b": 0.0})) == 2
+        assert len(scene.walk(6, {"a": 0.0}, {"b": 4.0})) == 2

@@ -76,3 +76,13 @@ def test_an_id_reassigned_to_a_neighbour_is_found_in_a_short_track() -> None:
         tracks.insert(seen(0.34 * n, 20.0 + (1.5 if n >= 4 else 0.0)))
     assert tracks.n_reassigned.total() == 1
     assert tracks.began_ns(("a",)).tolist() == [round(4 * 0.34 * S)]
+
+
+def test_a_maximum_speed_below_a_stroll_limits_slow_positions_too() -> None:
+    tracks = TrackHistory(
+        HistoryLimits(position_noise_m=0.0, max_speed_m_s=0.5, track_timeout_s=5.0)
+    )
+    for n in range(10):
+        tracks.insert(seen(0.1 * n, 0.0))
+    tracks.insert(seen(2.9, 1.7))
+    assert tracks.insert(seen(3.0, 0.0)) == {"a": SkipReason.OUTLIER}

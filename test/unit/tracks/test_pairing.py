@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from social_implicit_ros.tracks.identities.pairing import assigned, close_rows
+from social_implicit_ros.tracks.identities.pairing import (
+    assigned,
+    close_rows,
+    motion_costs,
+    position_costs,
+)
+from social_implicit_ros.tracks.motions import Motions
+from social_implicit_ros.types import Tracks
 
 
 def test_more_pairs_are_better_than_cheaper_ones() -> None:
@@ -40,3 +47,21 @@ def test_close_rows_are_those_of_a_comparison_of_all(n_people: int) -> None:
     apart_m = np.linalg.norm(positions_m[:, None] - positions_m, axis=2)
     expected = np.argwhere(np.triu(apart_m < 0.7, k=1)).tolist()
     assert sorted(sorted(pair) for pair in found) == expected
+
+
+def test_a_velocity_from_two_positions_counts_the_less_the_closer_they_are() -> None:
+    """A lost track at 1 m/s, known to 0.1 m/s, is seen at its place with another velocity."""
+    second_ns = 1_000_000_000
+    lost = Motions(
+        np.array([0]), np.zeros((1, 2)), np.array([[1.0, 0.0]]), np.array([0.1]), np.array([0])
+    )
+    first = Tracks(second_ns // 2, ("a",), np.array([[0.5, 0.0]]))
+    assert position_costs(lost, first.positions_m, first.stamp_ns) == pytest.approx(0.0)
+    costs = []
+    for elapsed_s in (0.1, 0.4, 1.0):
+        later_m = first.positions_m + np.array([1.0, 0.8]) * elapsed_s
+        later = Tracks(first.stamp_ns + round(elapsed_s * second_ns), ("a",), later_m)
+        costs.append(motion_costs(lost, first, later)[0, 0])
+    # 6 cm of noise in each position; the velocity changes by 0.25 m/s within a second.
+    variances = [0.1**2 + 0.5 * 0.25**2 + 2.0 * (0.06 / s) ** 2 for s in (0.1, 0.4, 1.0)]
+    assert costs == pytest.approx([0.8**2 / variance for variance in variances])
