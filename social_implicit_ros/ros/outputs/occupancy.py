@@ -112,8 +112,6 @@ def occupancy(
     on_grid = np.flatnonzero((boxes[:, 1] > boxes[:, 0]).all(axis=1))
     segments, boxes = segments.take(on_grid), boxes[on_grid]
     free = np.ones((grid.n_cells, grid.n_cells), dtype=np.float32)
-    if len(boxes) == 0:
-        return 1.0 - free
     patches = _patches(segments, boxes, radius_m, grid)
     highest = np.zeros_like(free)
     n_segments = np.bincount(segments.agents)

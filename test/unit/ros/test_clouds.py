@@ -102,6 +102,7 @@ def test_samples_run_by_sample_then_as_predictions() -> None:
     samples = forecast.prediction.samples
     np.testing.assert_allclose(points["x"], samples[..., 0], atol=1e-5)
     np.testing.assert_allclose(points["y"], samples[..., 1], atol=1e-5)
+    np.testing.assert_allclose(points["z"][3, :, 7], forecast.heights_m, rtol=1e-6)
     assert (points["sample"] == np.arange(4)[:, None, None]).all()
     assert (points["agent_id"] == np.array([1, 2, 5])[:, None]).all()
     np.testing.assert_allclose(points["t"][2, 1], forecast.times_s, rtol=1e-6)

@@ -212,3 +212,16 @@ def test_a_window_beyond_the_horizon_is_extrapolated() -> None:
     mean, covariance = moments_at(prediction, last_m, Steps(0.4, 15).times_s)
     np.testing.assert_allclose(path_m, mean[:, 11:])
     np.testing.assert_allclose(covariance_m2, covariance[:, 11:])
+
+
+@pytest.mark.parametrize("way_m", [(2.0, 0.0), (0.0, 2.0), (1.5, -1.0)])
+def test_a_path_occupies_the_same_cells_in_both_directions(way_m: tuple[float, float]) -> None:
+    """All of it, from end to end."""
+    path_m = np.array([[[-0.5, 0.3], np.array([-0.5, 0.3]) + way_m]])
+    covariance = np.tile(covariance_of(0.2, 0.15, 0.4), (1, 2, 1, 1))
+    forth = occupancy(path_m, covariance, RADIUS_M, GRID)
+    back = occupancy(path_m[:, ::-1], covariance, RADIUS_M, GRID)
+    np.testing.assert_allclose(back, forth, atol=1e-5)
+    for at_m in (*path_m[0], path_m[0].mean(axis=0)):
+        column, row = np.floor((at_m - GRID.origin_m) / GRID.resolution_m).astype(int)
+        assert forth[row, column] > 0.5
