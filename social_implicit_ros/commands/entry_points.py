@@ -21,7 +21,10 @@ _TRAINING = ("torch", "onnx")
 
 
 def _run(command: str, *requirements: str) -> int:
-    """Runs the `main` of a command if pip's requirements are met; returns the exit code."""
+    """Runs the `main` of a command if pip's requirements are met; returns the exit code.
+
+    The options are shown without them.
+    """
     # Imported here because _run_node catches signals first.
     from packaging.requirements import Requirement
 
@@ -33,7 +36,7 @@ def _run(command: str, *requirements: str) -> int:
         have = _version(requirement.name)
         if have is None or not requirement.specifier.contains(have, prereleases=True):
             missing[str(requirement)] = f"installed: {have}" if have else "missing"
-    if not missing:
+    if not missing or not {"-h", "--help"}.isdisjoint(sys.argv[1:]):
         try:
             module = import_module(f"{__package__}.{command}")
         except KeyboardInterrupt:  # importing libraries takes seconds

@@ -46,6 +46,20 @@ def test_training_without_torch_prints_how_to_install_it(command, installed, cap
     assert f"{sys.executable} -m pip install torch onnx" in message
 
 
+@pytest.mark.parametrize("command", TRAINING, ids=lambda command: command.args[0])
+def test_the_options_of_training_are_shown_without_torch(command, installed, monkeypatch, capsys):
+    installed.update(torch=None, onnx=None)
+    monkeypatch.setattr(sys, "argv", ["the_command", "--help"])
+    for name in ("torch", "onnx"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+    with pytest.raises(SystemExit) as end:
+        command()
+
+    assert end.value.code == 0
+    assert capsys.readouterr().out.startswith("usage: ")
+
+
 @pytest.mark.parametrize("command", [evaluate_bag, social_implicit_demo])
 def test_a_report_without_its_libraries_prints_how_to_install_them(command, installed, capsys):
     if command is social_implicit_demo:
