@@ -39,6 +39,8 @@ from social_implicit_ros.untrusted_files import did_you_mean, short_text
 
 #: Types that are not only used for tracks: a topic of a more specific type is preferred.
 GENERIC_TYPES = (POINT_CLOUD, "visualization_msgs/msg/MarkerArray")
+#: Name of the node, below which it publishes.
+_NODE = "predictor"
 #: Difference between record time and header stamp above which they are of two clocks, seconds.
 _OTHER_CLOCK_S = 10.0
 
@@ -272,7 +274,7 @@ def _choose_topic(
             )
         return [c for c in connections if (c.topic, c.msgtype) == (topic, spec.message_type)], spec
     types = {wanted.message_type: wanted} if wanted is not None else known
-    fitting = [c for c in connections if c.msgtype in types]
+    fitting = [c for c in connections if c.msgtype in types and not _is_own_output(c.topic)]
     candidates = {c.topic: types[c.msgtype] for c in reversed(fitting) if c.msgcount}
     specific = {t: s for t, s in candidates.items() if s.message_type not in GENERIC_TYPES}
     candidates = specific or {
@@ -290,6 +292,12 @@ def _choose_topic(
         f"{path} has {number} that {sought}; its topics: {listing}; name the tracks' topic "
         "with --tracks, and its mapping with --tracker if it has a custom type"
     )
+
+
+def _is_own_output(topic: str) -> bool:
+    """Whether the node publishes it: `ros2 bag record --all` records its people, too."""
+    *_, node, name = ("", *topic.split("/"))
+    return node == _NODE and name != "tracks"
 
 
 def _may_be_tracks(reader: BagReader, topic: str, spec: TrackerSpec) -> bool:

@@ -199,6 +199,18 @@ class TestTopic:
         with pytest.raises(RecordingError, match=r"topic /t: .* no field vx \(it has x, y, id\)"):
             open_source(bag, choices=SourceChoices(tracker=str(mapping)))
 
+    def test_outputs_of_the_node_are_no_candidates(self, tmp_path):
+        recording = walkers(duration_s=1.0)
+        outputs = ["/predictor/people", "/robot1/predictor/people"]
+        own = [m for topic in outputs for m in people_messages(recording, topic=topic)]
+        both = write_bag(tmp_path / "both", [*people_messages(recording), *own])
+        default = people_messages(recording, topic="/predictor/tracks")
+        tracked = write_bag(tmp_path / "tracked", [*own, *default])
+
+        assert open_source(both).topic == "/people"
+        assert open_source(both, choices=SourceChoices(topic=outputs[1])).topic == outputs[1]
+        assert open_source(tracked).topic == "/predictor/tracks"
+
     def test_two_candidates_are_named(self, tmp_path):
         recording = walkers(duration_s=1.0)
         bag = write_bag(
