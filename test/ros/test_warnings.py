@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from sensor_msgs.msg import PointCloud2
 from support.conversation import predictions_of, value_of
@@ -250,10 +251,14 @@ def test_a_wrong_topic_a_wrong_type_and_no_clock(start: Start) -> None:
     other = Peer(node.peer.node.context.get_domain_id())
     other.node.create_publisher(PointCloud2, "/predictor/tracks", 1)
     node.peer.node.create_publisher(MarkerArray, "/acme/people", 1)
+    # An output of another predictor, which is no tracker.
+    context = node.peer.node.context
+    second = rclpy.create_node("predictor", namespace="/robot2", context=context)
+    second.create_publisher(MarkerArray, "/robot2/predictor/markers", 1)
     kinds = ["clock", "connection", "silent./predictor/tracks"]
     status = wait_for_warnings(node, lambda: None, kinds)
     assert "use_sim_time is true and nobody publishes /clock" in status.message
-    found = "visualization_msgs/msg/MarkerArray is published on /acme/people"
+    found = "visualization_msgs/msg/MarkerArray is published on /acme/people: "
     reports: list[DiagnosticArray] = node.collect(DiagnosticArray, "/diagnostics")
     # Known once the other publisher is discovered, which may be after the log's line.
     node.wait_for(lambda: any(found in s.message for s in predictions_of(reports)), found)
@@ -261,6 +266,7 @@ def test_a_wrong_topic_a_wrong_type_and_no_clock(start: Start) -> None:
     assert_logged(node, "its type is sensor_msgs/msg/PointCloud2")
     assert_logged(node, "nobody publishes /clock", "ros2 bag play --clock")
     other.close()
+    second.destroy_node()
 
     assert node.transition("deactivate")
     status = wait_for_warnings(node, lambda: None, ["lifecycle"])

@@ -48,14 +48,15 @@ def _endpoint(node: Node, subscription: Subscription) -> Endpoint:
     n_publishers = types.count(wanted)
     elsewhere: list[str] = []
     if n_publishers == 0:
-        own = node.get_fully_qualified_name()
+        # Nor do predictors in other namespaces publish tracks.
+        own = node.get_name()
         elsewhere = [
             name
             for name, offered in node.get_topic_names_and_types()
             if wanted in offered
             and name != topic
             and any(
-                other.topic_type == wanted and _name(other) != own
+                other.topic_type == wanted and other.node_name != own
                 for other in node.get_publishers_info_by_topic(name)
             )
         ]
