@@ -49,8 +49,8 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 "tracker",
                 default_value="marker_array",
-                choices=["marker_array", "point_cloud"],
-                description="Message type of the replayed tracks.",
+                description="Type in which the replay publishes any recording's tracks: "
+                "marker_array or point_cloud.",
             ),
             DeclareLaunchArgument(
                 "fixed_frame", default_value="odom", description="Frame of the tracks."
@@ -72,6 +72,13 @@ def _check(context: LaunchContext) -> None:
     given = LaunchConfiguration("file").perform(context)
     if not Path(given).expanduser().exists():
         raise RuntimeError(f"argument file:={given}: no such file or folder; give an absolute path")
+    tracker = LaunchConfiguration("tracker").perform(context)
+    if tracker not in ("marker_array", "point_cloud"):
+        raise RuntimeError(
+            f"argument tracker:={tracker}: the replay publishes marker_array or point_cloud, also "
+            "tracks recorded in another type; leave it out, and for a mapping of your own give "
+            "replay_options:='--tracker FILE'"
+        )
 
 
 def _replay(context: LaunchContext) -> list[Action]:

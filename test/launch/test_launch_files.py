@@ -197,14 +197,21 @@ def test_an_argument_that_cannot_be_used_is_named(
         launched_predictor(**arguments)
 
 
-def test_a_recording_that_does_not_exist_is_named() -> None:
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"file": "/none.mcap"}, "/none.mcap: no such file or folder"),
+        ({"file": "/", "tracker": "people"}, "also tracks recorded in another type; leave it out"),
+    ],
+)
+def test_a_replay_that_cannot_start_says_why(given: dict[str, str], error: str) -> None:
     description = get_launch_description_from_python_launch_file(str(LAUNCH / "replay.launch.py"))
     context = LaunchContext()
-    context.launch_configurations["file"] = "/none.mcap"
+    context.launch_configurations.update(given)
     kinds = [type(entity) for entity in description.entities]
     # Otherwise the node would keep running after the error.
     assert kinds.index(OpaqueFunction) < kinds.index(IncludeLaunchDescription)
-    with pytest.raises(RuntimeError, match="no such file or folder"):
+    with pytest.raises(RuntimeError, match=error):
         description.entities[kinds.index(OpaqueFunction)].execute(context)
 
 
