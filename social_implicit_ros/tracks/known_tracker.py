@@ -59,6 +59,16 @@ class KnownTracker:
         # Constant positions are normal for exact ones.
         return () if noise_m < EXACT_M else self.reported.stopped(min_s)
 
+    def only_axis(self, noise_m: float) -> str:
+        """The one coordinate in which people differ, as the others are not filled in; or empty.
+
+        Args:
+            noise_m: standard deviation of each coordinate of a position, metres.
+        """
+        axis = self.reported.only_axis
+        # In simulators, people do walk exactly along x or y, but not one above the other.
+        return axis if axis == "z" or noise_m >= EXACT_M else ""
+
     @property
     def to_and_fro_m(self) -> float:
         """Distance by which positions jump to and fro, metres; 0 if they do not."""

@@ -53,8 +53,9 @@ _MIN_LEFT_UNSET = 2
 #: If this many entries of a message are exact zeros, these are a placeholder: people do not share a
 #: point, unless positions are on a grid. Before that is known, all entries must be zeros.
 _MIN_UNSET = 2
-#: Minimum number of people in a message who are not on one line by chance.
-_MIN_ON_LINE = 3
+#: Minimum number of people in a message who are not on one line by chance; and minimum number of
+#: such messages in a row, and their time, until which the noise of the tracker is known, too.
+_MIN_ON_LINE, _N_ON_LINE, _ON_LINE_NS = 3, 60, 15 * NS_PER_S
 #: Maximum number of placeholders of a tracker, and of candidates.
 _MAX_PLACEHOLDERS, _MAX_SUSPECTS = 8, 256
 #: Maximum number of ids that are remembered beside those of a message, the newest: detectors
@@ -106,8 +107,9 @@ class ReportedPositions:
         #: Time for which the tracker repeats outdated positions, seconds. 0 if positions are always
         #: current: then equal ones are those of people who stand, or are rounded to a grid.
         self.hold_s = 0.0
-        # For each recent message with several people, the coordinates in which they differ.
-        self._differing: deque[str] = deque(maxlen=_N_RECENT)
+        # The coordinates in which people differ, in how many messages in a row, and the stamps of
+        # the first and the newest of these.
+        self._differing = "", 0, 0, 0
         self._placeholders: list[_Point] = []
         #: The newest placeholder that was skipped.
         self.unset_m: _Point = _UNSET
@@ -164,10 +166,10 @@ class ReportedPositions:
 
     @property
     def only_axis(self) -> str:
-        """The one coordinate in which people differ, as the others are not filled in; or empty."""
-        axes = set(self._differing)
-        is_known = len(self._differing) == _N_RECENT and not self._is_on_grid
-        return axes.pop() if is_known and axes in ({"x"}, {"y"}, {"z"}) else ""
+        """The one coordinate in which people differ: `x`, `y` or `z`; empty if several."""
+        axes, n_messages, first_ns, newest_ns = self._differing
+        is_known = n_messages >= _N_ON_LINE and newest_ns - first_ns >= _ON_LINE_NS
+        return axes if is_known and len(axes) == 1 and not self._is_on_grid else ""
 
     @property
     def cell_m(self) -> float:
@@ -204,7 +206,11 @@ class ReportedPositions:
         points_m = points_of(tracks)
         if len(points_m) >= _MIN_ON_LINE:
             differs = (points_m != points_m[0]).any(axis=0).tolist()
-            self._differing.append("".join(compress("xyz", differs)))
+            axes = "".join(compress("xyz", differs))
+            before, n_messages, first_ns, _ = self._differing
+            if axes != before:
+                n_messages, first_ns = 0, tracks.stamp_ns
+            self._differing = axes, n_messages + 1, first_ns, tracks.stamp_ns
         is_repeated = is_present = np.zeros(len(tracks.ids), dtype=bool)
         rows = rows_of(tracks.ids, self._ids)
         if (self._state["last_ns"][rows[rows >= 0]] < tracks.stamp_ns).all():

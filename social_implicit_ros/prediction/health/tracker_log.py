@@ -186,10 +186,11 @@ class TrackerLog(TrackerCounts):
             known.timing.needed_timeout_s, PERIODS_KEPT * known.reported.usual_hold_s
         )
         self.has_wrong_velocities = predictor.history.refutes_velocities(source)
-        self.frozen = known.frozen(FROZEN_S, predictor.history.noise_m(source))
+        noise_m = predictor.history.noise_m(source)
+        self.frozen, self.only_axis = known.frozen(FROZEN_S, noise_m), known.only_axis(noise_m)
         self.n_doubles = len({agent_id for pair in known.doubles.found for agent_id in pair}) // 2
         self.to_and_fro_m = known.to_and_fro_m
-        self.cell_m, self.only_axis = known.reported.cell_m, known.reported.only_axis
+        self.cell_m = known.reported.cell_m
         self.stamp_shift_ms = round(predictor.stamp_shift_ns(source) / 1e6)
         tick = predictor.last_tick
         if tick is None:

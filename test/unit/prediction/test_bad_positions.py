@@ -158,6 +158,20 @@ def test_people_who_stand_exactly_still_stay_predicted() -> None:
     assert exact.skipped[SkipReason.REPEATED] == 0
 
 
+@pytest.mark.parametrize(
+    ("noise_m", "rate_hz", "duration_s", "axis"),
+    [(NOISE_M, 20.0, 16.0, "x"), (0.0, 50.0, 16.0, ""), (0.0, 2.0, 32.0, "")],
+)
+def test_people_in_a_simulator_may_walk_exactly_along_x(
+    noise_m: float, rate_hz: float, duration_s: float, axis: str
+) -> None:
+    """Positions of a detector that fills in x alone are noisy."""
+    run = Run().watch(
+        lambda time_s: seen(time_s, noise_m) * [1.0, 0.0], rate_hz=rate_hz, duration_s=duration_s
+    )
+    assert run.log.only_axis == axis
+
+
 def frozen(time_s: float) -> FloatArray:
     """After six seconds, half of the people are published at their last position."""
     positions_m = seen(time_s)

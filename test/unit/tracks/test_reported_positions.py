@@ -217,7 +217,11 @@ def test_a_coordinate_that_is_not_filled_in_is_known(axis: int, name: str) -> No
     only = np.where(np.arange(2) == axis, 1.0, 0.0)
     noise = np.random.default_rng(0)
     reported = ReportedPositions()
-    shown(reported, lambda n: (walk(n / 20.0) + noise.normal(0, 0.05, (3, 2))) * only + 4.4e-16)
+    shown(
+        reported,
+        lambda n: (walk(n / 20.0) + noise.normal(0, 0.05, (3, 2))) * only + 4.4e-16,
+        n_messages=310,
+    )
     assert reported.only_axis == name
     shown(reported, lambda n: walk(n / 20.0))
     assert reported.only_axis == ""
@@ -225,7 +229,7 @@ def test_a_coordinate_that_is_not_filled_in_is_known(axis: int, name: str) -> No
 
 def test_two_people_may_walk_on_one_line() -> None:
     reported = ReportedPositions()
-    for n in range(100):
+    for n in range(250):
         tracks = Tracks(n * S, IDS[:2], walk(n / 20.0)[:2] * [1.0, 0.0])
         reported.take(tracks, MAX_SPEED_M_S)
     assert reported.only_axis == ""
