@@ -22,8 +22,9 @@ _MIN_RATE_SHARE = 0.8
 #: Jumps of the clock back within a report from which on it jumps to and fro. A replay that starts
 #: again and a reset of a simulator are one jump.
 _MIN_JUMPS_BACK = 2
-#: Minimum number of ticks that are due between two reports to measure their rate.
-_MIN_DUE = 2.0
+#: Number of ticks by which a report may have fewer than are due by chance: one at its edges, which
+#: may be in the next report, and jitter.
+_EDGE_TICKS = 1.2
 #: Time for which a killed node may stay in the graph, seconds; the default lease of DDS is 20 s.
 _GHOST_S = 25.0
 
@@ -171,9 +172,7 @@ def slow_ticks(now: Snapshot) -> Iterable[Finding]:
     if now.elapsed_s == 0.0:
         text = "no tick: the clock does not advance; with use_sim_time, /clock must be published"
         yield Finding("rate", text, log_after_s=PATIENCE_S)
-    elif wanted_hz * now.elapsed_s < _MIN_DUE:
-        return
-    elif now.rate_hz < _MIN_RATE_SHARE * wanted_hz:
+    elif now.rate_hz < min(_MIN_RATE_SHARE * wanted_hz, wanted_hz - _EDGE_TICKS / now.elapsed_s):
         yield Finding(
             "rate",
             f"{now.rate_hz:.1f} ticks per second instead of {wanted_hz:g}",

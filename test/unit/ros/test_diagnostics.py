@@ -216,20 +216,38 @@ def test_a_clock_that_stands_still_is_a_warning(log: DiagnosticsLog) -> None:
     assert "clock does not advance" in status.message
 
 
-@pytest.mark.parametrize(("tick_rate_hz", "factor"), [(10.0, 0.05), (2.0, 0.9)])
-def test_a_rate_is_not_evaluated_if_hardly_a_tick_is_due(
-    log: DiagnosticsLog, tick_rate_hz: float, factor: float
+@pytest.mark.parametrize(
+    ("tick_rate_hz", "period_s", "n_ticks"),
+    [(10.0, 0.05, (1, 0)), (2.0, 0.9, (1, 2)), (2.0, 1.001, (3, 1)), (2.5, 1.001, (2, 3))],
+)
+def test_a_tick_more_or_less_in_a_report_is_not_a_low_rate(
+    log: DiagnosticsLog, tick_rate_hz: float, period_s: float, n_ticks: tuple[int, int]
 ) -> None:
-    """As in a simulation at a twentieth of real time."""
-    state = ACTIVE.with_config(NodeConfig.from_values({"tick_rate_hz": tick_rate_hz}))
+    """As of few ticks a second, and in a simulation at a twentieth of real time."""
+    state = ACTIVE.with_config(
+        NodeConfig.from_values({"tick_rate_hz": tick_rate_hz, "markers.lifetime_s": 1.0})
+    )
     log._begin_period(100 * S)
-    for second in range(1, 9):
-        now_ns = round((100 + factor * second) * S)
-        tell(log, now_ns, float(second))
-        if second % 2:
+    for n in range(1, 9):
+        now_ns = round((100 + n * period_s) * S)
+        tell(log, now_ns, float(n))
+        for _ in range(n_ticks[n % 2]):
             log.add_tick(0.002, 5, [], 5)
-        status = log.report("/predictor", state, now_ns, float(second))
+        status = log.report("/predictor", state, now_ns, float(n))
         assert "tick" not in status.message
+
+
+@pytest.mark.parametrize(("tick_rate_hz", "n_ticks"), [(2.0, 0), (2.5, 1), (10.0, 7)])
+def test_a_low_rate_is_a_warning(log: DiagnosticsLog, tick_rate_hz: float, n_ticks: int) -> None:
+    state = ACTIVE.with_config(
+        NodeConfig.from_values({"tick_rate_hz": tick_rate_hz, "markers.lifetime_s": 1.0})
+    )
+    log._begin_period(100 * S)
+    tell(log, 101 * S, 1.0)
+    for _ in range(n_ticks):
+        log.add_tick(0.002, 5, [], 5)
+    status = log.report("/predictor", state, 101 * S, 1.0)
+    assert f"{n_ticks:.1f} ticks per second instead of {tick_rate_hz:g}" in status.message
 
 
 def test_old_stamps_are_a_warning_that_names_use_sim_time(log: DiagnosticsLog) -> None:
