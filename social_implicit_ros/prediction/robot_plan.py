@@ -80,7 +80,8 @@ class RobotPlan:
             times_s: (T,) seconds from now.
 
         Returns:
-            (T, 2) positions in metres; None for an old plan of a robot that stands.
+            (T, 2) positions in metres; None for an old plan of a robot that stands or is at the
+            goal.
 
         Raises:
             PlanNotUsedError: the robot drives elsewhere, or its plan is old.
@@ -102,7 +103,8 @@ class RobotPlan:
             least = _LEAST_COSINE * speed_m_s * np.hypot(*move_m)
             is_followed = self.stamps_ns is None and move_m @ velocity_m_s > least
             if not (is_followed and distance_m <= _MAX_DISTANCE_M):
-                if age_s > _FORGOTTEN_S:
+                goal_m = float(np.hypot(*(at_m - self.positions_m[-1])))
+                if age_s > _FORGOTTEN_S or goal_m <= _MAX_DISTANCE_M:
                     return None
                 raise PlanNotUsedError(
                     f"the robot drives without its plan, which is {age_s:.0f} s old: publish it "

@@ -102,16 +102,23 @@ def test_an_old_plan_is_used_while_the_robot_drives_along_it(
         assert (ahead(plan, (1.0, 0.0), velocity_m_s) is not None) == is_used
 
 
-def test_an_old_plan_ends_with_its_times_at_its_goal_and_where_the_robot_leaves_it() -> None:
+def test_an_old_plan_ends_with_its_times_and_where_the_robot_leaves_it() -> None:
     old = RobotPlan(0, NOW_NS - 10 * S, "map", CORNER_M)
     stamped = RobotPlan(0, NOW_NS - 10 * S, "map", CORNER_M, NOW_NS + np.array([-9, -7, -4]) * S)
     for plan, at_m, velocity_m_s in (
-        (old, (2.0, 3.1), (0.0, 1.0)),
         (old, (1.0, -1.5), (1.0, 0.0)),
-        (stamped, (2.0, 2.9), (0.0, 1.0)),
+        (old, (2.0, 4.1), (0.0, 1.0)),
+        (stamped, (1.0, 0.0), (1.0, 0.0)),
     ):
         with pytest.raises(PlanNotUsedError, match="drives without its plan"):
             ahead(plan, at_m, velocity_m_s)
+
+
+def test_a_robot_that_arrives_misses_no_plan() -> None:
+    """Its velocity is that of the last step, also when it has stopped a little past the goal."""
+    for positions_m, at_m in ((CORNER_M, (2.0, 3.1)), (CORNER_M[-1:], (2.0, 2.8))):
+        old = RobotPlan(0, NOW_NS - 10 * S, "map", positions_m)
+        assert ahead(old, at_m, (0.0, 0.5)) is None
 
 
 def decoded(positions_m: FloatArray, times_s: list[float]) -> RobotPlan | None:
@@ -220,7 +227,7 @@ def test_a_person_keeps_clear_of_where_the_robot_is_going_to_be(frame_id: str) -
     ("plan", "reason"),
     [
         (RobotPlan(0, NOW_NS, "map", PLAN_M + 5.0), "away from its plan"),
-        (RobotPlan(0, NOW_NS - 9 * S, "map", PLAN_M[::-1]), "9 s old"),
+        (RobotPlan(0, NOW_NS - 9 * S, "map", np.array([[0.0, -1.0], [8.0, -1.0]])), "9 s old"),
         (
             RobotPlan(0, NOW_NS, "elsewhere", PLAN_M),
             "people are predicted without the robot's plan",
