@@ -88,10 +88,13 @@ def load_map(path: Path) -> FloorPlan:
         if not isinstance(origin, list) or len(origin) != 3:
             raise UnusableFileError(f"origin is {short_text(origin)}, expected [x_m, y_m, yaw_rad]")
         x_m, y_m, yaw_rad = (_number("origin", value) for value in origin)
-        brightness = _brightness(user_path(path).parent / str(values["image"]))
+        mode = values.get("mode", "trinary")
+        if mode not in ("trinary", "scale", "raw"):
+            raise UnusableFileError(f"mode is {mode!r}, expected trinary, scale or raw")
+        brightness = _brightness(user_path(path).parent / str(values["image"]), mode)
         return FloorPlan(
             # The first row of an image is at the top.
-            occupied=_is_occupied(brightness, values)[::-1],
+            occupied=_is_occupied(brightness, mode, values)[::-1],
             resolution_m=_number("resolution", values["resolution"]),
             origin_m=(x_m, y_m),
             yaw_rad=yaw_rad if math.isfinite(yaw_rad) else 0.0,
@@ -108,29 +111,34 @@ def _number(name: str, value: object) -> float:
         raise UnusableFileError(f"{name} has {short_text(value)}, expected a number") from error
 
 
-def _brightness(path: Path) -> FloatArray:
-    """(rows, columns) 0 for black to 1 for white; NaN for transparent pixels."""
+def _brightness(path: Path, mode: str) -> FloatArray:
+    """(rows, columns) 0 for black to 1 for white; NaN for pixels that are unknown.
+
+    Map servers take the mean of the colours. In mode trinary it includes the opacity, and in mode
+    scale pixels that are not opaque are unknown.
+    """
     data = read_file(path, _MAX_IMAGE_BYTES)
     try:
         with Image.open(io.BytesIO(data)) as image:
             if image.mode.startswith("I"):  # 16 bits, which `convert` would clip to 8
                 return np.asarray(image, dtype=np.float64) / 65535.0
-            brightness = np.asarray(image.convert("L"), dtype=np.float64) / 255.0
-            if "A" in image.getbands() or "transparency" in image.info:
-                alpha = np.asarray(image.convert("RGBA").getchannel("A"))
-                brightness[alpha < 255] = np.nan
-            return brightness
+            has_alpha = "A" in image.getbands() or "transparency" in image.info
+            if image.mode == "L" and not has_alpha:
+                return np.asarray(image, dtype=np.float64) / 255.0
+            channels = np.asarray(image.convert("RGBA"))
+            n_counted = 4 if has_alpha and mode == "trinary" else 3
+            brightness = channels[..., :n_counted].mean(axis=-1) / 255.0
+            if mode == "scale":
+                brightness[channels[..., 3] < 255] = np.nan
+            return np.asarray(brightness)
     except UnidentifiedImageError as error:
         raise UnusableFileError(f"{path} is not an image, or is damaged") from error
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise UnusableFileError(f"{path}: {error}") from error
 
 
-def _is_occupied(brightness: FloatArray, values: dict[str, Any]) -> BoolArray:
+def _is_occupied(brightness: FloatArray, mode: str, values: dict[str, Any]) -> BoolArray:
     """(rows, columns) whether a map server marks the cell of a pixel as occupied."""
-    mode = values.get("mode", "trinary")
-    if mode not in ("trinary", "scale", "raw"):
-        raise UnusableFileError(f"mode is {mode!r}, expected trinary, scale or raw")
     if mode == "raw":
         percent = np.rint(brightness * 255.0)
         return np.asarray((percent >= OCCUPIED_PERCENT) & (percent <= 100))
@@ -144,4 +152,4 @@ def _is_occupied(brightness: FloatArray, values: dict[str, Any]) -> BoolArray:
     if mode == "scale":
         # Percentages are rounded.
         threshold = free + 0.01 * (OCCUPIED_PERCENT - 0.5) * (threshold - free)
-    return np.asarray(darkness >= threshold)
+    return np.asarray(darkness > threshold)

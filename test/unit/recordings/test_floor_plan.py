@@ -121,12 +121,27 @@ def test_walls_are_those_of_the_grid_that_a_map_server_publishes(
     np.testing.assert_array_equal(plan.occupied, occupied)
 
 
-def test_transparent_pixels_are_unknown_and_so_free(tmp_path: Path) -> None:
-    path = map_server_files(tmp_path)
-    black = np.zeros((2, 3, 4), dtype=np.uint8)
-    black[1, 2, 3] = 255  # the only opaque pixel
+@pytest.mark.parametrize("mode", ["trinary", "scale", "raw"])
+def test_colours_and_transparency_count_as_in_the_map_server(tmp_path: Path, mode: str) -> None:
+    """As `loadMapFromFile` of nav2_map_server; transparent black is a wall in mode trinary only."""
+    path = map_server_files(tmp_path, mode=mode)
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 4), dtype=np.uint8)
+    pixels[:, :10] *= pixels[:, :10] > 127  # also black, and transparent
+    pixels[:, 10:30, 3] = 255
+    Image.fromarray(pixels).save(tmp_path / "hall.png")
+    shade = pixels[..., : 4 if mode == "trinary" else 3].mean(axis=-1) / 255.0
+    percent = np.select([1.0 - shade > 0.65, 1.0 - shade < 0.25], [100.0, 0.0], -1.0)
+    if mode == "scale":
+        between = np.rint((0.75 - shade) / 0.4 * 100.0)
+        percent = np.where(percent == -1.0, between, percent)
+        percent[pixels[..., 3] < 255] = -1.0
+    if mode == "raw":
+        percent = np.round(shade * 255.0)
+    expected = (percent >= 65.0) & (percent <= 100.0)
+    np.testing.assert_array_equal(load_map(path).occupied, expected[::-1])
+    black = np.zeros((2, 2, 4), dtype=np.uint8)
     Image.fromarray(black).save(tmp_path / "hall.png")
-    np.testing.assert_array_equal(load_map(path).occupied, [[0, 0, 1], [0, 0, 0]])
+    assert load_map(path).occupied.all() == (mode == "trinary")
 
 
 @pytest.mark.parametrize("name", ["hall.png", "hall.pgm"])
