@@ -53,10 +53,11 @@ def reported(now: Snapshot) -> Iterable[Finding]:
 def around(now: Snapshot) -> Iterable[Finding]:
     """Another node has the same name, `/clock` is missing, or endpoints do not match."""
     if now.surroundings.n_namesakes:
+        n_others = now.surroundings.n_namesakes
         yield Finding(
             "name",
-            f"this node's name is also that of {now.surroundings.n_namesakes} more: their "
-            "predictions mix on the same topics, and a service call may reach any of them",
+            f"{n_others} other {'node has' if n_others == 1 else 'nodes have'} this node's name: "
+            "their predictions mix on the same topics, and a service call may reach any of them",
             "stop all but one, or start each in a namespace of its own (-r __ns:=/NAME)",
             log_after_s=_GHOST_S,
         )
