@@ -152,8 +152,8 @@ class _Link:
 
     @property
     def moves(self) -> bool:
-        """Whether its poses differ."""
-        return any(
+        """Whether its poses differ; those of a static link replace each other."""
+        return not self.is_static and any(
             parent == self.parent and differ(pose, self.poses[-1][1]) for parent, pose in self.poses
         )
 

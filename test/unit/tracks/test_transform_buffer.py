@@ -106,6 +106,14 @@ def test_a_static_transform_of_two_publishers_is_named():
     assert buffer.contested() == ["'camera' in 'base' jumps to and fro by 2.00 m"]
 
 
+def test_a_static_transform_that_is_corrected_does_not_move():
+    buffer = TransformBuffer()
+    for x_m in (0.0, 0.1):
+        message = transform_message("base", "camera", S, xyz=(x_m, 0.0, 0.0))
+        buffer.add(serialised(message), is_static=True)
+    assert buffer.moving() == buffer.contested() == []
+
+
 @pytest.mark.parametrize("stamp_s", [0, 1])
 def test_a_publisher_that_repeats_its_stamp_is_named(stamp_s):
     """Unset stamps, or a static transform that is published on /tf with the time of its start."""
