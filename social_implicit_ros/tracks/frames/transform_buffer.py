@@ -38,8 +38,9 @@ _MAX_NAMESAKES = 3
 #: Maximum number of pairs of frames that are followed; beyond it the oldest is forgotten.
 _MAX_PAIRS = 32
 
-#: Number of messages with known stamps from which on a publisher repeats stamps, such as zeros.
-_MIN_REPEATS = 8
+#: Number of messages with known stamps from which on a publisher repeats stamps, such as zeros, and
+#: minimum age of these, integer nanoseconds: localisations repeat the stamp of the newest scan.
+_MIN_REPEATS, _REPEATED_NS = 8, NS_PER_S
 #: A frame jumps to and fro, as two nodes publish its pose, if at least this many of its newest
 #: poses are far from the one before (metres), and most of these steps undo the one before, up to a
 #: share of its length: those of a noisy localisation do not return to the same place.
@@ -78,7 +79,7 @@ class _Link:
         is_gap = 0 < after < len(stamps_ns) and stamps_ns[after] - stamps_ns[after - 1] > _BUFFER_NS
         if after == len(stamps_ns) or is_gap:
             newest_ns = stamps_ns[after - 1]
-            if self.n_repeats >= _MIN_REPEATS:
+            if self.n_repeats >= _MIN_REPEATS and stamp_ns - newest_ns >= _REPEATED_NS:
                 raise TransformUnavailableError(
                     f"{frame!r} in {self.parent!r} is published again and again with the stamp "
                     f"{_time(newest_ns)}: its publisher must stamp each transform with the current "

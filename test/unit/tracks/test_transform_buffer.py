@@ -125,6 +125,13 @@ def test_a_publisher_that_repeats_its_stamp_is_named(stamp_s):
     assert buffer.lookup("odom", "base", stamp_s * S).translation_m[0] == 1.0
 
 
+def test_a_localisation_that_repeats_its_newest_transform_is_late_only():
+    """As slam_toolbox, which publishes at 50 Hz with the stamps of scans at 5 Hz."""
+    buffer = buffer_of(*(("map", "odom", 1 + n // 10 / 5, (1, 0, 0), 0) for n in range(50)))
+    with pytest.raises(TransformUnavailableError, match=r"only until 1\.800 s, 0\.300 s"):
+        buffer.lookup("map", "odom", 21 * S // 10)
+
+
 def test_a_sensor_that_sweeps_and_a_corrected_localisation_have_one_publisher():
     buffer = buffer_of(
         *(("base", "laser", 1 + n / 10, (0, 0, 0), math.sin(0.8 * n)) for n in range(90)),
