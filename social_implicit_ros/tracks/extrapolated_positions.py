@@ -37,6 +37,8 @@ _MAX_ROUNDED = 0.1
 #: Positions jump to and fro if at least this share of recent steps longer than this (metres) is
 #: undone by the next one, up to a share of its length: number of steps, and minimum of jumps.
 _RETURNING, _JUMP_M, _REST, _N_RECENT, _MIN_JUMPS = 0.8, 0.1, 0.5, 400, 60
+#: Slower changes of the velocity are those of people who turn round, m/s^2.
+_TURNING_M_S2 = 5.0
 #: Minimum number of steps for each of these shares, and half-life in steps.
 _LEAST = np.array([20.0, 8.0])
 _HALF_LIFE = 1000.0
@@ -66,7 +68,8 @@ class ExtrapolatedPositions:
     def to_and_fro_m(self) -> float:
         """Distance by which positions jump to and fro, metres; 0 if they do not.
 
-        As of people whom two nodes report under the same ids. White noise returns less often.
+        As of people whom two nodes report under the same ids. White noise returns less often, and
+        people turn round more slowly.
         """
         are_jumps = [length_m > _JUMP_M for length_m in self._lengths_m]
         n_undone = sum(map(and_, are_jumps, self._are_undone))
@@ -85,13 +88,13 @@ class ExtrapolatedPositions:
         if elapsed_s <= 0.0:
             return np.zeros(len(tracks.ids), dtype=bool)
         before_m, steps_m, n_before, off_before_m = self._before(tracks.ids)
-        now_m = tracks.positions_m
+        now_m, before_s = tracks.positions_m, max(self._elapsed_s, 1e-9)
         with np.errstate(invalid="ignore", over="ignore"):
             now_steps_m = now_m - before_m
             # Some trackers extrapolate by their nominal period instead of the time between stamps.
             changes_m = now_steps_m - steps_m
             off_m = np.minimum(
-                _length_m(now_steps_m - steps_m * (elapsed_s / max(self._elapsed_s, 1e-9))),
+                _length_m(now_steps_m - steps_m * (elapsed_s / before_s)),
                 _length_m(changes_m),
             )
             length_m = _length_m(now_steps_m)
@@ -100,6 +103,8 @@ class ExtrapolatedPositions:
             is_on = (off_m <= tolerance_m) & (length_m > 10.0 * tolerance_m)
             before_length_m = _length_m(steps_m)
             returns = _length_m(now_steps_m + steps_m) < _REST * before_length_m
+            change_m_s = _length_m(now_steps_m / elapsed_s - steps_m / before_s)
+            returns &= change_m_s > _TURNING_M_S2 * 0.5 * (elapsed_s + before_s)
             is_rounded = (np.abs(changes_m) <= tolerance_m[:, None]).any(axis=1)
         is_known = np.isfinite(off_m)
         self._lengths_m.extend(before_length_m[is_known].tolist())

@@ -71,6 +71,17 @@ def test_people_whom_two_nodes_report_jump_to_and_fro(
     assert extrapolated.to_and_fro_m == 0.0
 
 
+def test_people_who_dance_turn_round_more_slowly() -> None:
+    """A step to one side and back each second, seen at 2 Hz at both ends."""
+    extrapolated = ExtrapolatedPositions()
+    at_m = np.stack([np.arange(20.0), np.zeros(20)], axis=1)
+    for n in range(40):
+        seen_m = at_m + np.array([0.0, 0.25 * (-1) ** n])
+        dancers = tuple(map(str, range(20)))
+        extrapolated.find(Tracks(100 * S + n * S // 2, dancers, seen_m), NOISE_M)
+    assert extrapolated.to_and_fro_m == 0.0
+
+
 LINES = {0: range(50, 65), 1: range(80, 90)}
 
 
