@@ -149,17 +149,20 @@ def open_session(
                 )
             )
         robot = config.predictor.robot
-        # Paths have thousands of poses, which rclpy would take longer than a tick to convert.
-        on_path = partial(on_plan, PlanDecoder(definitions_of(PATH)))
         for is_needed, kind, topic, callback, profile in (
             (config.use_map, OccupancyGrid, MAP_TOPIC, on_map, qos.map_()),
             (robot == "odometry", Odometry, ODOMETRY_TOPIC, on_odometry, qos.odometry()),
-            (robot != "none", Path, PLAN_TOPIC, on_path, qos.plan()),
         ):
             if is_needed:
                 session.subscriptions.append(
-                    node.create_subscription(kind, topic, callback, profile, raw=kind is Path)
+                    node.create_subscription(kind, topic, callback, profile)
                 )
+        if robot != "none":
+            # Paths have thousands of poses, which rclpy would take longer than a tick to convert.
+            on_path = partial(on_plan, PlanDecoder(definitions_of(PATH)))
+            session.subscriptions.append(
+                node.create_subscription(Path, PLAN_TOPIC, on_path, qos.plan(), raw=True)
+            )
         undo.pop_all()
     return session
 
