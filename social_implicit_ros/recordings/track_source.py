@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from social_implicit_ros.prediction.replay_settings import NODE_NAME
 from social_implicit_ros.prediction.robot_plan import PATH
 from social_implicit_ros.prediction.scoring.online_evaluation import MAX_GAP_S
 from social_implicit_ros.recordings.bag import BagReader, RecordingError, is_bag, opened_bag
@@ -39,8 +40,6 @@ from social_implicit_ros.untrusted_files import did_you_mean, short_text
 
 #: Types that are not only used for tracks: a topic of a more specific type is preferred.
 GENERIC_TYPES = (POINT_CLOUD, "visualization_msgs/msg/MarkerArray")
-#: Name of the node, below which it publishes.
-_NODE = "predictor"
 #: Difference between record time and header stamp above which they are of two clocks, seconds.
 _OTHER_CLOCK_S = 10.0
 
@@ -297,7 +296,7 @@ def _choose_topic(
 def _is_own_output(topic: str) -> bool:
     """Whether the node publishes it: `ros2 bag record --all` records its people, too."""
     *_, node, name = ("", *topic.split("/"))
-    return node == _NODE and name != "tracks"
+    return node == NODE_NAME and name != "tracks"
 
 
 def _may_be_tracks(reader: BagReader, topic: str, spec: TrackerSpec) -> bool:

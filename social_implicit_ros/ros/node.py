@@ -18,6 +18,7 @@ from std_srvs.srv import Trigger
 
 from social_implicit_ros.prediction.health.snapshot import NodeState, Surroundings
 from social_implicit_ros.prediction.health.tracker_log import TrackerLog
+from social_implicit_ros.prediction.replay_settings import NODE_NAME
 from social_implicit_ros.prediction.robot_plan import PlanDecoder
 from social_implicit_ros.prediction.update import Update
 from social_implicit_ros.prediction.walls import floor_plan_from_grid
@@ -47,7 +48,7 @@ class PredictorNode(ParameterNode):
         Args:
             kwargs: arguments of `rclpy.node.Node`, such as its context.
         """
-        super().__init__("predictor", **kwargs)
+        super().__init__(NODE_NAME, **kwargs)
         self._session: Session | None = None
         self._maps = NewestJob("map")
         self._failure = ""  # why the last transition failed
