@@ -93,8 +93,7 @@ class ReportedPositions:
         # Ids of recent messages, as some trackers send each person in a separate message.
         self._ids: tuple[str, ...] = ()
         self._state = np.empty(0, dtype=_STATE)
-        self._periods_ns: deque[int] = deque(maxlen=_N_RECENT)  # between two reports of a person
-        self._steps_ns: deque[int] = deque(maxlen=_N_STEPS)  # the same, more of them
+        self._steps_ns: deque[int] = deque(maxlen=_N_STEPS)  # between two reports of a person
         self._stays_ns: deque[int] = deque(maxlen=_N_RECENT)  # first to last report of a position
         # At changes after a long hold: the stamp, and the hold time of missed people or 0 for
         # people who stood.
@@ -133,8 +132,8 @@ class ReportedPositions:
 
     @property
     def period_ns(self) -> int:
-        """Median time between two reports of a person, integer nanoseconds; 0 if unknown."""
-        return median_low(self._periods_ns) if self._periods_ns else 0
+        """Median time between two recent reports of a person, integer nanoseconds; 0 if unknown."""
+        return median_low([*self._steps_ns][-_N_RECENT:]) if self._steps_ns else 0
 
     @property
     def stamp_steps_s(self) -> tuple[float, float]:
@@ -326,9 +325,8 @@ class ReportedPositions:
         is_changed: BoolArray,
     ) -> None:
         """Learns for how long positions are held, and whether people who stop move again."""
-        period_ns = median_low((stamp_ns - state["last_ns"][is_same | is_changed]).tolist())
-        self._periods_ns.append(period_ns)
-        self._steps_ns.append(period_ns)
+        steps_ns = stamp_ns - state["last_ns"][is_same | is_changed]
+        self._steps_ns.append(median_low(steps_ns.tolist()))
         stayed_ns = state["last_ns"] - state["first_ns"]
         now_stayed_ns = stamp_ns - state["first_ns"]
         if is_changed.any():
