@@ -140,9 +140,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--max-unpacked-gb", type=opt.non_negative_float, metavar="GB", help=text)
     text = (
         "adapt regions and mean trajectories of every model during each recording, as the node "
-        "does at its first start (default: the calibration of the model card)"
+        "does at its first start (default: adaptive_calibration of --params, which is true); "
+        "--no-adaptive evaluates models as shipped"
     )
-    add("--adaptive", action="store_true", help=text)
+    add("--adaptive", action=argparse.BooleanOptionalAction, help=text)
     opt.add_map_options(parser)
     options = parser.parse_args(arguments)
     if (options.backend == "dask") != (options.scheduler is not None):
@@ -184,7 +185,7 @@ def _prepared(options: argparse.Namespace) -> list[Job]:
         start_s=options.start,
         duration_s=options.duration,
         faults=opt.faults_of(options.tracker_faults),
-        is_adaptive=options.adaptive,
+        is_adaptive=node.is_adaptive if options.adaptive is None else options.adaptive,
         ground_truth=options.ground_truth,
         ground_truth_shift_s=shift_s,
     )

@@ -15,13 +15,16 @@ from social_implicit_ros.evaluation.errors import Predictions, ScoredTicks, scor
 from social_implicit_ros.evaluation.faulty_tracker.reference import Reference
 from social_implicit_ros.evaluation.faulty_tracker.simulated_tracker import NOBODY
 from social_implicit_ros.models.base import TrajectoryModel
-from social_implicit_ros.prediction.forecast import forecast_from_tick
+from social_implicit_ros.prediction.forecast import Forecast, forecast_from_tick
 from social_implicit_ros.prediction.health.rules import findings_of_positions
 from social_implicit_ros.prediction.health.tracker_log import TrackerLog, overlapping_rows
-from social_implicit_ros.prediction.pipeline import PredictionPipeline
+from social_implicit_ros.prediction.pipeline import PredictionPipeline, Tick
 from social_implicit_ros.prediction.predictor import Predictor, steps_of
 from social_implicit_ros.prediction.resample import Steps
-from social_implicit_ros.prediction.scoring.online_evaluation import PendingPredictions
+from social_implicit_ros.prediction.scoring.online_evaluation import (
+    PendingPredictions,
+    SelfEvaluation,
+)
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.arrivals import (
     Arrival,
@@ -123,6 +126,33 @@ class ReplayCounts(LeftOut):
             self.latencies_s = min(least_s, latency_s), max(most_s, latency_s)
 
 
+def _calibration(model: TrajectoryModel, *, is_adaptive: bool) -> AdaptiveCalibration | None:
+    """A calibration without stored state."""
+    return AdaptiveCalibration(model.n_predicted) if is_adaptive else None
+
+
+class _Follower:
+    """A model that repeats the ticks of another model's predictor, with its own calibration."""
+
+    def __init__(self, model: TrajectoryModel, predictor: Predictor, *, is_adaptive: bool) -> None:
+        config = predictor.config
+        self._pipeline = PredictionPipeline(
+            model,
+            config.pipeline,
+            _calibration(model, is_adaptive=is_adaptive),
+            predictor.history,
+        )
+        self._evaluation = SelfEvaluation(self._pipeline, window_s=config.self_evaluation_window_s)
+        self._numbers, self.steps = AgentNumbers(), steps_of(model, config)
+
+    def predict(self, tick: Tick, predictor: Predictor, frame_id: str) -> tuple[Tick, Forecast]:
+        """Repeats the newest tick of the predictor."""
+        own = self._pipeline.repeat(tick, predictor.pipeline)
+        if self._pipeline.adaptive is not None:
+            self._evaluation.observe(own)
+        return own, forecast_from_tick(own, self._numbers, self.steps, frame_id)
+
+
 class _Group:
     """Models with the same observed steps; they share one predictor, that of the first model."""
 
@@ -132,12 +162,14 @@ class _Group:
         predictor: Predictor,
         max_gap_s: float,
         reference: Reference | None,
+        *,
+        is_adaptive: bool,
     ) -> None:
         first, config = predictor.model, predictor.config
         self.predictor, self._reference = predictor, reference
         self.steps = {name: steps_of(model, config) for name, model in models.items()}
-        self._others = {
-            name: (PredictionPipeline(model, config.pipeline), AgentNumbers())
+        self._followers = {
+            name: _Follower(model, predictor, is_adaptive=is_adaptive)
             for name, model in list(models.items())[1:]
         }
         self._first = next(iter(models))
@@ -156,17 +188,11 @@ class _Group:
         """Predictions of all models."""
         forecast, tick = self.predictor.tick(stamp_ns), self.predictor.last_tick
         assert tick is not None
-        walls, plan = self.predictor.placed_walls, self.predictor.placed_plan
         if self.predictor.adaptive is not None:
             self.predictor.evaluate()
         predictions = {self._first: (tick, forecast)}
-        for name, (pipeline, numbers) in self._others.items():
-            pipeline.floor_plan, pipeline.robot_plan = walls, plan
-            other = pipeline.repeat(tick)
-            predictions[name] = (
-                other,
-                forecast_from_tick(other, numbers, self.steps[name], forecast.frame_id),
-            )
+        for name, follower in self._followers.items():
+            predictions[name] = follower.predict(tick, self.predictor, forecast.frame_id)
         return predictions
 
     def add(self, predictions: Predictions, scored: ScoredTicks) -> None:
@@ -231,20 +257,20 @@ class BagReplay:
         self.counts, self.settings = ReplayCounts(), settings
         self._source, self._reference = source, reference
         self._transforms = TransformBuffer()
-        groups: dict[tuple[float, int, str], dict[str, TrajectoryModel]] = {}
+        groups: dict[tuple[float, int], dict[str, TrajectoryModel]] = {}
         for name, model in models.items():
-            # An adaptive calibration belongs to the predictor of one model.
-            key = (model.step_s, model.n_observed, name if is_adaptive else "")
-            groups.setdefault(key, {})[name] = model
+            groups.setdefault((model.step_s, model.n_observed), {})[name] = model
         config = predictor_config(source, settings, is_tracked=reference is not None)
         max_gap_s = source.longest_gap_s(settings.pipeline.track_timeout_s)
         self._groups = []
         for of_group in groups.values():
             first = next(iter(of_group.values()))
-            adaptive = AdaptiveCalibration(first.n_predicted) if is_adaptive else None
+            adaptive = _calibration(first, is_adaptive=is_adaptive)
             predictor = Predictor(first, config, self._transforms, adaptive=adaptive)
             predictor.floor_plan = None if floor_plan is None else floor_plan.prepare()
-            self._groups.append(_Group(of_group, predictor, max_gap_s, reference))
+            self._groups.append(
+                _Group(of_group, predictor, max_gap_s, reference, is_adaptive=is_adaptive)
+            )
         self.steps = {name: steps_of(model, settings) for name, model in models.items()}
         rate_hz = settings.tick_rate_hz
         self._period_ns = round(NS_PER_S / rate_hz) if rate_hz > 0 else 0

@@ -74,7 +74,16 @@ class PredictionPipeline:
         model: TrajectoryModel,
         config: PipelineConfig,
         adaptive: AdaptiveCalibration | None = None,
+        history: TrackHistory | None = None,
     ) -> None:
+        """Starts without walls and without a plan.
+
+        Args:
+            model: the prediction model.
+            config: the options.
+            adaptive: adapts the ellipses; None for the model's ellipses.
+            history: history of another pipeline, whose ticks are repeated; None for a new one.
+        """
         self.model = model
         self.config = config
         self.adaptive = adaptive
@@ -88,7 +97,11 @@ class PredictionPipeline:
         #: Why people are predicted without the plan at the newest tick; empty if they are not.
         self.plan_problem = ""
         #: The observed positions of all agents.
-        self.history = TrackHistory(config, step_s=model.step_s, n_steps=model.n_observed)
+        self.history = (
+            TrackHistory(config, step_s=model.step_s, n_steps=model.n_observed)
+            if history is None
+            else history
+        )
 
     def reconfigure(self, config: PipelineConfig) -> None:
         """Applies new values from the next tick; the history is preserved."""
@@ -108,14 +121,17 @@ class PredictionPipeline:
         )
         return self._predicted(stamp_ns, window, skipped, time.perf_counter() - started)
 
-    def repeat(self, tick: Tick) -> Tick:
+    def repeat(self, tick: Tick, other: PredictionPipeline) -> Tick:
         """Repeats the tick of another pipeline with this pipeline's model.
 
-        So models with the same observed steps can be compared on one history.
+        So models with the same observed steps can be compared on one history. Options, walls and
+        plan are those of the other pipeline.
 
         Raises:
             ValueError: the steps of the window differ from those of this model.
         """
+        self.config = other.config
+        self.floor_plan, self.robot_plan = other.floor_plan, other.robot_plan
         window = tick.window
         steps = (window.step_s, window.positions_m.shape[1])
         if steps != (self.model.step_s, self.model.n_observed):

@@ -75,11 +75,12 @@ class Predictor:
         self._trackers: dict[str, KnownTracker] = {}  # by source
         self._queue = TransformQueue(lookup, config.transform_wait_s)
         self._frame = HistoryFrame(lookup, config.fixed_frame, config.publish_frame)
-        self._pipeline = PredictionPipeline(model, config.pipeline, adaptive)
-        self._robot = RobotGate(self._pipeline.history, config)
+        #: Predicts from the histories, which it holds.
+        self.pipeline = PredictionPipeline(model, config.pipeline, adaptive)
+        self._robot = RobotGate(self.pipeline.history, config)
         self._identities = Identities(config.pipeline)
         self._numbers = AgentNumbers()
-        self.evaluation = SelfEvaluation(self._pipeline, window_s=config.self_evaluation_window_s)
+        self.evaluation = SelfEvaluation(self.pipeline, window_s=config.self_evaluation_window_s)
         #: Stamp of the newest tracks in the history, integer nanoseconds; None without any.
         self.newest_ns: int | None = None
         #: The newest tick, from which the newest forecast is made.
@@ -166,7 +167,7 @@ class Predictor:
         if self.config.robot == "tf":
             refusal = self._robot.locate(self._lookup, self._frame, now_ns, self.track_timeout_s)
             self.refusals += [refusal] if refusal else []
-        pipeline = self._pipeline
+        pipeline = self.pipeline
         pipeline.floor_plan = self._placed(self.floor_plan, now_ns, "map", "walls")
         pipeline.robot_plan = self._placed(self.robot_plan, now_ns, "plan", "the robot's plan")
         tick = self.last_tick = pipeline.tick(now_ns)
@@ -197,12 +198,7 @@ class Predictor:
     @property
     def placed_walls(self) -> FloorPlan | None:
         """The walls of the newest tick, in the frame of the histories."""
-        return self._pipeline.floor_plan
-
-    @property
-    def placed_plan(self) -> RobotPlan | None:
-        """The robot's plan at the newest tick, in the frame of the histories."""
-        return self._pipeline.robot_plan
+        return self.pipeline.floor_plan
 
     @property
     def _max_pose_age_s(self) -> float:
@@ -224,7 +220,7 @@ class Predictor:
     def reconfigure(self, config: PredictorConfig) -> None:
         """Applies the options that may change while the predictor runs; histories are kept."""
         self.config = config
-        self._pipeline.reconfigure(config.pipeline)
+        self.pipeline.reconfigure(config.pipeline)
         self._identities.config = config.pipeline
         self._follow_trackers()
         self.evaluation.window.window_s = config.self_evaluation_window_s
@@ -239,22 +235,22 @@ class Predictor:
     @property
     def model(self) -> TrajectoryModel:
         """The model."""
-        return self._pipeline.model
+        return self.pipeline.model
 
     @property
     def adaptive(self) -> AdaptiveCalibration | None:
         """The adaptive calibration, if there is one."""
-        return self._pipeline.adaptive
+        return self.pipeline.adaptive
 
     @property
     def history(self) -> TrackHistory:
         """The history of all tracks."""
-        return self._pipeline.history
+        return self.pipeline.history
 
     @property
     def track_timeout_s(self) -> float:
         """Time after which tracks are dropped, long enough for the slowest tracker, seconds."""
-        return self._pipeline.config.track_timeout_s
+        return self.pipeline.config.track_timeout_s
 
     @property
     def published_frame(self) -> str:
@@ -385,7 +381,7 @@ class Predictor:
         needed_s = min(math.ceil(needed_s * 10.0) / 10.0, config.max_track_timeout_s)
         timeout_s = max(config.track_timeout_s, needed_s)
         if timeout_s != self.track_timeout_s:
-            self._pipeline.reconfigure(replace(config, track_timeout_s=timeout_s))
+            self.pipeline.reconfigure(replace(config, track_timeout_s=timeout_s))
 
     def _placed(self, plan: _Plan | None, now_ns: int, kind: str, what: str) -> _Plan | None:
         """A plan in the frame of the histories; None, and a refusal, if its pose is unknown."""
@@ -439,5 +435,4 @@ class Predictor:
         self._identities.reset()
         self.history.hidden = {}
         self._follow_trackers()
-        self.evaluation.reset()
         self.newest_ns = self.last_tick = None

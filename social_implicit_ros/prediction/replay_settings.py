@@ -60,19 +60,23 @@ def changed_names(parameters: Path | None) -> set[str]:
 
 @dataclass(frozen=True)
 class NodeChoices:
-    """Model and tracker in a parameter file; None where it does not set them.
+    """Model, tracker and calibration in a parameter file.
 
     Attributes:
-        tracker: name or file of its mapping.
+        model: its name or file; None if the file does not set it.
+        tracker: name or file of its mapping; None if the file does not set it.
+        topic: topic of the tracker; None if the file does not set an absolute name.
+        is_adaptive: whether the node adapts regions and mean trajectories to its site.
     """
 
-    model: str | None = None
-    tracker: str | None = None
-    topic: str | None = None
+    model: str | None
+    tracker: str | None
+    topic: str | None
+    is_adaptive: bool
 
 
 def load_choices(parameters: Path | None, tracker: str | None = None) -> NodeChoices:
-    """Reads the model and the tracker that a ROS parameter file sets.
+    """Reads the choices of a ROS parameter file that are no settings of the predictor.
 
     Args:
         parameters: parameter file of the node; None for none.
@@ -95,6 +99,7 @@ def load_choices(parameters: Path | None, tracker: str | None = None) -> NodeCho
         tracker=name or None,
         # A relative name depends on the node's namespace, which a recording does not contain.
         topic=topic if topic.startswith("/") else None,
+        is_adaptive=config.adaptive_calibration,
     )
 
 

@@ -113,6 +113,27 @@ class TestResults:
         assert recording["entries"] == 4 * 91
         assert recording["figures"]["constant_velocity"]["mean_ade"] == pytest.approx(0.0, abs=0.02)
 
+    @pytest.mark.parametrize(
+        ("value", "options", "adapts"),
+        [
+            (None, (), True),
+            (None, ("--no-adaptive",), False),
+            ("false", (), False),
+            ("false", ("--adaptive",), True),
+            ("true", ("--no-adaptive",), False),
+        ],
+    )
+    def test_regions_adapt_as_those_of_the_node_unless_an_option_says_otherwise(
+        self, bag, tmp_path, value, options, adapts
+    ):
+        parameters = tmp_path / "robot.yaml"
+        content = "" if value is None else f"adaptive_calibration: {value}"
+        parameters.write_text(f"predictor: {{ros__parameters: {{{content}}}}}")
+
+        assert run(bag, "--out", tmp_path, "--params", parameters, "--duration", 5, *options) == 0
+
+        assert results_in(tmp_path)["settings"]["adaptive_calibration"] is adapts
+
     def test_latencies_begin_with_models_that_have_run_before(self, bag, tmp_path, monkeypatch):
         order: list[str] = []
 

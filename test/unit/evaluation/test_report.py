@@ -49,7 +49,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "bags" / "broken.mcap").write_bytes(b"not a recording")
     models = [part for name in MODELS for part in ("--model", name)]
     arguments = [str(folder / "bags"), "--out", str(folder / "out"), *models]
-    arguments += ["--jobs", "1", "--moments", "3", "--tick-rate", "5"]
+    arguments += ["--jobs", "1", "--moments", "3", "--tick-rate", "5", "--no-adaptive"]
     assert evaluate_bag.main(arguments) == 3
     return folder / "out" / "report.html"
 

@@ -64,7 +64,7 @@ def test_people_are_predicted_round_a_corner_where_others_turned_until_a_reset()
     for stamp_ns in stamps_ns:
         place_m = [[SPEED_M_S * (stamp_ns / S - 500.0), 0.0]]
         predictor.add_tracks(Tracks(stamp_ns, ("x",), np.array(place_m)), "odom", stamp_ns)
-    tick = predictor.last_tick = predictor._pipeline.tick(stamps_ns[-1])
+    tick = predictor.last_tick = predictor.pipeline.tick(stamps_ns[-1])
     assert tick.uncorrected is not None
     np.testing.assert_array_equal(tick.prediction.mean, tick.uncorrected.mean_m)
 
