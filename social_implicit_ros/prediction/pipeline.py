@@ -85,6 +85,7 @@ class PredictionPipeline:
             history: history of another pipeline, whose ticks are repeated; None for a new one.
         """
         self.model = model
+        #: The options; may change.
         self.config = config
         self.adaptive = adaptive
         is_corrected = adaptive is not None and config.correct_trajectories
@@ -103,11 +104,6 @@ class PredictionPipeline:
             else history
         )
 
-    def reconfigure(self, config: PipelineConfig) -> None:
-        """Applies new values from the next tick; the history is preserved."""
-        self.history.reconfigure(config)
-        self.config = config
-
     def tick(self, stamp_ns: int) -> Tick:
         """Predicts every agent with enough history.
 
@@ -124,13 +120,12 @@ class PredictionPipeline:
     def repeat(self, tick: Tick, other: PredictionPipeline) -> Tick:
         """Repeats the tick of another pipeline with this pipeline's model.
 
-        So models with the same observed steps can be compared on one history. Options, walls and
-        plan are those of the other pipeline.
+        So models with the same observed steps can be compared on one history. Walls and plan are
+        those of the other pipeline.
 
         Raises:
             ValueError: the steps of the window differ from those of this model.
         """
-        self.config = other.config
         self.floor_plan, self.robot_plan = other.floor_plan, other.robot_plan
         window = tick.window
         steps = (window.step_s, window.positions_m.shape[1])

@@ -366,7 +366,7 @@ class SelfEvaluation:
     def _score(self, tick: Tick) -> ScoredPositions | None:
         if not self._is_step_later(tick, self._scored_ns):
             return None
-        timeout_s = self._pipeline.config.track_timeout_s
+        timeout_s = self._pipeline.history.config.track_timeout_s
         self._pending.max_gap_s = min(max(MAX_GAP_S, timeout_s / PERIODS_KEPT), timeout_s)
         due = self._pending.update(tick.stamp_ns)
         for entry in self._pending.pop_complete():
