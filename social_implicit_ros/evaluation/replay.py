@@ -17,7 +17,7 @@ from social_implicit_ros.evaluation.faulty_tracker.simulated_tracker import NOBO
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.prediction.forecast import Forecast, forecast_from_tick
 from social_implicit_ros.prediction.health.rules import findings_of_positions
-from social_implicit_ros.prediction.health.tracker_log import TrackerLog, overlapping_rows
+from social_implicit_ros.prediction.health.tracker_log import TrackerLog
 from social_implicit_ros.prediction.pipeline import PredictionPipeline, Tick
 from social_implicit_ros.prediction.predictor import Predictor, steps_of
 from social_implicit_ros.prediction.resample import Steps
@@ -363,7 +363,7 @@ class BagReplay:
         if self._log is None or abs(stamp_ns - self._looked_ns) < NS_PER_S:
             return
         self._looked_ns, predictor = stamp_ns, self._groups[0].predictor
-        self._log.take_counts(predictor, "", overlapping_rows(predictor.last_tick))
+        self._log.take_counts(predictor, "")
         for finding in findings_of_positions(self._log):
             n_s, _ = self.counts.findings.get(finding.kind, (0, ""))
             self.counts.findings[finding.kind] = n_s + 1, finding.text

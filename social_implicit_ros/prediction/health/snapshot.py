@@ -261,19 +261,19 @@ class ConditionTimer:
     def __init__(self) -> None:
         self._began: float | None = None
 
-    def update(self, holds: bool, began: float, now: float) -> float:
+    def update(self, holds: bool, now: float, began: float | None = None) -> float:
         """Time for which the condition has held; 0 if it does not hold.
 
         Args:
             holds: whether the condition holds now.
-            began: time at which it began to hold, if it did not at the last call.
-            now: the current time, in the same unit.
+            now: the current time, in any unit.
+            began: time at which it began to hold, if it did not at the last call; None for now.
         """
         if not holds:
             self._began = None
             return 0.0
-        if self._began is None:
-            self._began = began
+        if self._began is None or self._began > now:  # time jumped back
+            self._began = now if began is None else began
         return now - self._began
 
 

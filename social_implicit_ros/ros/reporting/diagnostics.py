@@ -19,7 +19,7 @@ from social_implicit_ros.prediction.health.snapshot import (
     Surroundings,
     added_uncertainty,
 )
-from social_implicit_ros.prediction.health.tracker_log import TrackerLog, overlapping_rows
+from social_implicit_ros.prediction.health.tracker_log import TrackerLog
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.prediction.update import Update
 from social_implicit_ros.tracks.messages.decoder import DecodedMessage
@@ -104,8 +104,6 @@ class DiagnosticsLog:
             n_jumps_back=0,
         )
         self._n_period_messages = 0
-        for tracker in self.trackers.values():
-            tracker.begin_period()
 
     def add_arrival(self, source: str, arrived_s: float) -> None:
         """A message arrived.
@@ -115,7 +113,7 @@ class DiagnosticsLog:
             arrived_s: steady time, seconds.
         """
         self._n_period_messages += 1
-        self.trackers[source].last_message_s = arrived_s
+        self.trackers[source].arrive(arrived_s)
 
     def add_decoded(self, source: str, decoded: DecodedMessage) -> None:
         """A tracker's message was decoded."""
@@ -194,9 +192,8 @@ class DiagnosticsLog:
         self._now.variance_m2, self._now.growth = added_uncertainty(
             predictor.last_tick, is_added=is_added
         )
-        overlapping = overlapping_rows(predictor.last_tick)
         for source, tracker in self.trackers.items():
-            tracker.take_counts(predictor, source, overlapping)
+            tracker.take_counts(predictor, source)
 
     def report(self, name: str, state: NodeState, now_ns: int, now_s: float) -> DiagnosticStatus:
         """The status of the period since the last report; begins the next one.
@@ -246,11 +243,14 @@ class DiagnosticsLog:
         elapsed_s = 0.0 if self._reported_s is None else now_s - self._reported_s
         if self._began_ns is not None and now_ns >= self._began_ns:
             elapsed_s = min(elapsed_s, (now_ns - self._began_ns) / NS_PER_S)
-        began_s, self._time_s = self._time_s, self._time_s + elapsed_s
+        began_s, ended_s = self._time_s, self._time_s + elapsed_s
+        self._time_s = ended_s
         # If messages arrived but no tick ran, nobody was predicted.
         has_tick = bool(self._ticks_s) or not self._n_period_messages
         for tracker in self.trackers.values():
-            tracker.end_period(elapsed_s, now_ns, now_s, state.track_timeout_s, has_tick=has_tick)
+            tracker.end_period(
+                (began_s, ended_s), now_ns, now_s, state.track_timeout_s, has_tick=has_tick
+            )
         n_predicted = self._n_predicted if has_tick else 0
         are_few = 2 * n_predicted < self._now.n_tracked
         return replace(
@@ -261,7 +261,7 @@ class DiagnosticsLog:
             rate_hz=self._tick_rate_hz(now_ns),
             elapsed_s=0.0 if self._began_ns is None else (now_ns - self._began_ns) / NS_PER_S,
             n_predicted=n_predicted,
-            few_predicted_s=self._few.update(are_few, began_s, self._time_s),
+            few_predicted_s=self._few.update(are_few, ended_s, began_s),
         )
 
     def _tick_rate_hz(self, now_ns: int) -> float | None:

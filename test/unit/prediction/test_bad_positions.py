@@ -72,7 +72,7 @@ class Run:
                 self._tell(position_of(message_s), message_s, ahead_s)
                 message_s = next(messages, None)
             self._tick(tick_s)
-        self.log.take_counts(self.predictor, "", set())
+        self.log.take_counts(self.predictor, "")
         return self
 
     def _tell(self, positions_m: FloatArray, time_s: float, ahead_s: float) -> None:

@@ -9,11 +9,8 @@ import numpy as np
 import pytest
 
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
-from social_implicit_ros.prediction.health.tracker_log import (
-    IdLifetimes,
-    TrackerLog,
-    overlapping_rows,
-)
+from social_implicit_ros.prediction.health.people import IdLifetimes, overlapping_rows
+from social_implicit_ros.prediction.health.tracker_log import TrackerLog
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.settings import PipelineConfig, PredictorConfig
@@ -79,7 +76,7 @@ def test_people_who_are_reported_but_never_predicted_are_counted(kind: str) -> N
         predictor.add_tracks(tracks, "odom", stamp_ns)
         predictor.tick(stamp_ns)
         if n % 10 == 9:
-            log.take_counts(predictor, "", overlapping_rows(predictor.last_tick))
+            log.take_counts(predictor, "")
             n_waiting.append(log.n_waiting)
     assert n_waiting == [0, 0, *([int(kind == "jumps")] * 4)]
     if kind == "jumps":
@@ -98,7 +95,7 @@ def test_a_merged_person_counts_as_predicted_for_both_trackers() -> None:
             predictor.add_tracks(tracks, "odom", stamp_ns, source=source)
         forecast = predictor.tick(stamp_ns)
     for source, log in logs.items():
-        log.take_counts(predictor, source, overlapping_rows(predictor.last_tick))
+        log.take_counts(predictor, source)
     assert len(forecast.ids) == 1
     assert [log.n_predicted for log in logs.values()] == [1, 1]
 
@@ -118,7 +115,7 @@ def test_positions_in_the_axes_of_another_frame_are_noticed(axes: tuple[int, ...
         predictor.add_tracks(tracks, "odom", stamp_ns)
         predictor.tick(stamp_ns)
         if n % 10 == 9:
-            log.take_counts(predictor, "", overlapping_rows(predictor.last_tick))
+            log.take_counts(predictor, "")
     expected_m_s = 2.0 / 3.0 if axes[-1] == 0 else 0.1 / 3.0
     assert log.climb_m_s == pytest.approx(expected_m_s)
 
@@ -136,7 +133,7 @@ def test_a_rate_of_climb_is_known_although_a_tracker_is_slower_than_the_reports(
             tracks = Tracks(stamp_ns, ("a",), np.array([[n, 0.0]]), heights_m=height_m)
             predictor.add_tracks(tracks, "odom", stamp_ns)
         predictor.tick(stamp_ns)
-        log.take_counts(predictor, "", set())
+        log.take_counts(predictor, "")
         climbs_m_s.append(log.climb_m_s)
     assert climbs_m_s[4:] == pytest.approx([0.6] * 8)
 
@@ -163,7 +160,7 @@ def test_people_who_are_faster_than_people_are_noticed(
         predictor.add_tracks(Tracks(stamp_ns, ids, seen_m), "odom", stamp_ns)
         predictor.tick(stamp_ns)
         if n % 10 == 9:
-            log.take_counts(predictor, "", set())
+            log.take_counts(predictor, "")
     assert (log.speed_m_s > 3.0) == is_fast
     if is_fast:
         assert log.speed_m_s == pytest.approx(1000 * np.hypot(1.0, 0.5), rel=0.1)
@@ -185,7 +182,7 @@ def test_velocities_that_do_not_fit_the_positions_are_noticed(name, reported) ->
         seen_m = np.array([[0.0, 0.0], [9.0, 3.0], [5.0, 8.0]]) + 0.1 * n * walk_m_s
         tracks = Tracks(stamp_ns, tuple("abc"), seen_m, velocities_m_s=velocities_m_s)
         predictor.add_tracks(tracks, "odom", stamp_ns)
-    log.take_counts(predictor, "", set())
+    log.take_counts(predictor, "")
     assert log.has_wrong_velocities == (name != "right")
 
 
@@ -212,7 +209,7 @@ def test_people_who_are_reported_twice_are_noticed(apart_m: float, other: str) -
             predictor.add_tracks(tracks, "odom", stamp_ns)
         predictor.tick(stamp_ns)
         if n % 10 == 0:
-            log.take_counts(predictor, "a/" if other else "", overlapping_rows(predictor.last_tick))
+            log.take_counts(predictor, "a/" if other else "")
     # Within the noise of one tracker each is predicted once.
     is_merged = apart_m < 0.1 and not other
     assert log.n_doubles == (2 if is_merged else 0)
@@ -266,7 +263,7 @@ def test_ids_that_are_indices_in_a_list_are_noticed(is_index: bool) -> None:
         predictor.add_tracks(Tracks(stamp_ns, ids, places_m), "odom", stamp_ns)
         predictor.tick(stamp_ns)
         if n % 10 == 9:
-            log.take_counts(predictor, "", set())
+            log.take_counts(predictor, "")
             kept_s.append(log.reassigned_s)
     known_s = [each for each in kept_s if each < math.inf]
     assert all(0.0 < each < 3.0 for each in known_s)
@@ -290,5 +287,5 @@ def test_people_inside_walls_are_noticed(y_m: float, seconds: float) -> None:
             now_ns = stamp_ns + n * S // 10
             predictor.add_tracks(Tracks(now_ns, tuple("abc"), places_m), "odom", now_ns)
         predictor.tick(now_ns)
-        log.take_counts(predictor, "", set())
+        log.take_counts(predictor, "")
     assert log.in_walls_s == seconds
