@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from social_implicit_ros.prediction.health.findings import Finding, Level
 from social_implicit_ros.prediction.health.skip_reasons import FIXES, main_tick_reason
-from social_implicit_ros.prediction.health.snapshot import PATIENCE_S, Snapshot
+from social_implicit_ros.prediction.health.snapshot import PATIENCE_S, Endpoint, Snapshot
 from social_implicit_ros.prediction.walls import OCCUPANCY_GRID
 from social_implicit_ros.tracks.messages.decoder import ODOMETRY
 from social_implicit_ros.types import SkipReason
@@ -152,9 +152,9 @@ def lost_robot(now: Snapshot) -> Iterable[Finding]:
     fix = "check the transform from robot_frame to fixed_frame"
     if source == "odometry":
         fix = "check that ~/odometry publishes without jumps, in a frame of /tf"
-        endpoint = now.surroundings.endpoint_of(ODOMETRY)
-        if endpoint is not None and not endpoint.n_publishers:
-            fix = f"{endpoint.topic}: {endpoint.where_to_find(config)}"
+        endpoint = now.surroundings.endpoint_of(ODOMETRY, "~/odometry")
+        if endpoint.hint:
+            fix = f"{endpoint.topic}: {endpoint.hint}"
     costmap = ", and the costmap keeps its last position" if "costmap" in config.outputs else ""
     yield Finding(
         "robot_lost",
@@ -183,18 +183,14 @@ def slow_ticks(now: Snapshot) -> Iterable[Finding]:
         )
 
 
-def map_topic(now: Snapshot) -> str:
-    """The topic of the map, resolved if it is known."""
-    endpoint = now.surroundings.endpoint_of(OCCUPANCY_GRID)
-    return "~/map" if endpoint is None else endpoint.topic
+def map_endpoint(now: Snapshot) -> Endpoint:
+    """The subscription to the map."""
+    return now.surroundings.endpoint_of(OCCUPANCY_GRID, "~/map")
 
 
 def no_map(now: Snapshot) -> Iterable[Finding]:
     """`use_map` is true and there is no map."""
     if now.state.config.use_map and now.counters.get("map_cells") == 0:
-        yield Finding(
-            "map",
-            f"no usable map yet on {map_topic(now)}: people are predicted through walls",
-            now.surroundings.where_to_find(map_topic(now), now.state.config),
-            log_after_s=PATIENCE_S,
-        )
+        endpoint = map_endpoint(now)
+        text = f"no usable map yet on {endpoint.topic}: people are predicted through walls"
+        yield Finding("map", text, endpoint.hint, log_after_s=PATIENCE_S)

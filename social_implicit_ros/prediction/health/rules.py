@@ -181,7 +181,7 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
         "silent",
         lambda t, now: t.silent_s > now.state.track_timeout_s,
         _silent_tracker,
-        lambda t, now: now.surroundings.where_to_find(t.topic, now.state.config),
+        lambda t, now: now.surroundings.hint_on(t.topic),
         log_after_s=PATIENCE_S,
     ),
     _OfTracker(
@@ -280,8 +280,8 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
         "most people on {t.topic} have been inside walls of the map for {t.in_walls_s:.0f} s, and "
         "are predicted as without a map",
         lambda t, now: (
-            f"the map on {node_rules.map_topic(now)} and the tracks do not fit: check the frame of "
-            "both, and resolution, origin, negate and thresholds of the map"
+            f"the map on {node_rules.map_endpoint(now).topic} and the tracks do not fit: check the "
+            "frame of both, and resolution, origin, negate and thresholds of the map"
         ),
     ),
     _OfTracker(

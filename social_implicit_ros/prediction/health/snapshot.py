@@ -10,11 +10,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from social_implicit_ros.prediction.pipeline import Tick
-from social_implicit_ros.prediction.robot_plan import PATH
 from social_implicit_ros.prediction.state_uncertainty import unestimated
-from social_implicit_ros.prediction.walls import OCCUPANCY_GRID
 from social_implicit_ros.settings import NodeConfig
-from social_implicit_ros.tracks.messages.decoder import ODOMETRY
 from social_implicit_ros.tracks.messages.spec import TrackerSpec
 from social_implicit_ros.types import SkipReason
 
@@ -24,8 +21,6 @@ PATIENCE_S = 2.0
 FROZEN_S = 3.0
 #: Share of skipped entries above which the status is WARN.
 MAX_SKIPPED = 0.5
-#: Type -> name of the topic below the node and of its launch argument; all others are tracks.
-_SUBSCRIBED = {ODOMETRY: "odometry", OCCUPANCY_GRID: "map", PATH: "plan"}
 #: Number of characters after which a value of a message is truncated in a text.
 _MAX_EXAMPLE = 40
 
@@ -61,25 +56,12 @@ class Endpoint:
     Attributes:
         topic: resolved name.
         message_type: `package/msg/Type`.
-        n_publishers: publishers of this type on the topic.
-        elsewhere: other topics on which other nodes publish this type.
+        hint: that nobody publishes there, and where others do; empty if somebody does.
     """
 
     topic: str
     message_type: str
-    n_publishers: int
-    elsewhere: tuple[str, ...] = ()
-
-    def where_to_find(self, config: NodeConfig) -> str:
-        """Why the topic has no messages, by the graph; empty if unknown."""
-        hints = [] if self.n_publishers else [f"nobody publishes {self.message_type} there"]
-        if self.elsewhere:
-            name = _SUBSCRIBED.get(self.message_type, "tracks")
-            fix = f"remap ~/{name}, or launch with {name}:={self.elsewhere[0]}"
-            if name == "tracks" and "@" in config.tracker:
-                fix = "name that topic in the parameter tracker"
-            hints.append(f"{self.message_type} is published on {', '.join(self.elsewhere)}: {fix}")
-        return "; ".join(hints)
+    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,15 +84,15 @@ class Surroundings:
     waits_for_manager: bool = False
     n_namesakes: int = 0
 
-    def endpoint_of(self, message_type: str) -> Endpoint | None:
-        """The first subscription of a type; None without one."""
-        endpoints = self.endpoints.values()
-        return next((each for each in endpoints if each.message_type == message_type), None)
+    def hint_on(self, topic: str) -> str:
+        """The hint of the subscription to a topic; empty if it is unknown."""
+        return self.endpoints[topic].hint if topic in self.endpoints else ""
 
-    def where_to_find(self, topic: str, config: NodeConfig) -> str:
-        """Why a topic has no messages, by the graph; empty if unknown."""
-        endpoint = self.endpoints.get(topic)
-        return endpoint.where_to_find(config) if endpoint else ""
+    def endpoint_of(self, message_type: str, topic: str) -> Endpoint:
+        """The first subscription of a type; one to `topic` if none is known."""
+        endpoints = self.endpoints.values()
+        default = Endpoint(topic, message_type)
+        return next((each for each in endpoints if each.message_type == message_type), default)
 
 
 @dataclass

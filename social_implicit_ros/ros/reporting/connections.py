@@ -15,10 +15,15 @@ from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from social_implicit_ros.prediction.health.snapshot import Endpoint, Surroundings
+from social_implicit_ros.prediction.robot_plan import PATH
+from social_implicit_ros.prediction.walls import OCCUPANCY_GRID
+from social_implicit_ros.tracks.messages.decoder import ODOMETRY
 from social_implicit_ros.tracks.messages.spec import load_tracker_spec, shipped_trackers
 
 #: Maximum number of topics that a warning names.
 _MAX_TOPICS = 3
+#: Type -> name of the topic below the node and of its launch argument; all others are tracks.
+_SUBSCRIBED = {ODOMETRY: "odometry", OCCUPANCY_GRID: "map", PATH: "plan"}
 #: Name of a node until the middleware has received it.
 _UNKNOWN = "_NODE_NAME_UNKNOWN_"
 _INFINITE = Duration(nanoseconds=2**63 - 1)
@@ -44,23 +49,40 @@ def surroundings_of(
 
 def _endpoint(node: Node, subscription: Subscription) -> Endpoint:
     topic, wanted = subscription.topic_name, _type_name(subscription.msg_type)
-    types = [other.topic_type for other in node.get_publishers_info_by_topic(topic)]
-    n_publishers = types.count(wanted)
-    elsewhere: list[str] = []
-    if n_publishers == 0:
-        # Nor do predictors in other namespaces publish tracks.
-        own = node.get_name()
-        elsewhere = [
-            name
-            for name, offered in node.get_topic_names_and_types()
-            if wanted in offered
-            and name != topic
-            and any(
-                other.topic_type == wanted and other.node_name != own
-                for other in node.get_publishers_info_by_topic(name)
-            )
-        ]
-    return Endpoint(topic, wanted, n_publishers, tuple(sorted(elsewhere)[:_MAX_TOPICS]))
+    if any(other.topic_type == wanted for other in node.get_publishers_info_by_topic(topic)):
+        return Endpoint(topic, wanted)
+    # Nor do predictors in other namespaces publish tracks.
+    own = node.get_name()
+    elsewhere = [
+        name
+        for name, offered in node.get_topic_names_and_types()
+        if wanted in offered
+        and name != topic
+        and any(
+            other.topic_type == wanted and other.node_name != own
+            for other in node.get_publishers_info_by_topic(name)
+        )
+    ]
+    hint = where_to_find(wanted, sorted(elsewhere), node.get_parameter("tracker").value)
+    return Endpoint(topic, wanted, hint)
+
+
+def where_to_find(message_type: str, topics: Sequence[str], tracker: str) -> str:
+    """That nobody publishes a type on the node's topic, and how to subscribe to another one.
+
+    Args:
+        message_type: `package/msg/Type`.
+        topics: other topics on which other nodes publish this type.
+        tracker: the parameter `tracker`.
+    """
+    hint = f"nobody publishes {message_type} there"
+    if not topics:
+        return hint
+    name = _SUBSCRIBED.get(message_type, "tracks")
+    fix = f"remap ~/{name}, or launch with {name}:={topics[0]}"
+    if name == "tracks" and "@" in tracker:
+        fix = "name that topic in the parameter tracker"
+    return f"{hint}; {message_type} is published on {', '.join(topics[:_MAX_TOPICS])}: {fix}"
 
 
 def _broken_connections(
