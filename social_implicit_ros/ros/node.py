@@ -26,6 +26,7 @@ from social_implicit_ros.ros import bond, qos
 from social_implicit_ros.ros.parameter_node import ParameterNode
 from social_implicit_ros.ros.preparation import NewestJob
 from social_implicit_ros.ros.reporting.connections import surroundings_of
+from social_implicit_ros.ros.reporting.diagnostics import DiagnosticsLog
 from social_implicit_ros.ros.reporting.reporter import Reporter
 from social_implicit_ros.ros.session import Session, close_session, open_session
 from social_implicit_ros.ros.tf import TransformListener
@@ -136,7 +137,7 @@ class PredictorNode(ParameterNode):
                 t.source: TrackerLog(self.resolve_topic_name(t.topic), t.decoder.spec)
                 for t in session.trackers
             }
-            self.reporter.log.reset(logs)
+            self.reporter.log = DiagnosticsLog(logs)
             state = NodeState("inactive", model=session.predictor.model.name)
             self.reporter.state = state.with_config(session.config)
             # Excludes all imported objects from garbage collection, which would else now and then
@@ -153,7 +154,7 @@ class PredictorNode(ParameterNode):
             self._tick_timer.restart(session.config.predictor.tick_rate_hz)
             self._apply_changed_parameters(session, wait=True)
             session.clear(self._now_ns())
-            self.reporter.log.begin(None)
+            self.reporter.log.begin()
             self.reporter.state = replace(self.reporter.state, lifecycle="active")
             topics = ", ".join(log.topic for log in self.reporter.log.trackers.values())
             self.get_logger().info(
@@ -330,7 +331,7 @@ class PredictorNode(ParameterNode):
         for refusal in predictor.refusals:
             self.reporter.refuse(refusal.kind, refusal.text)
         if session.config.predictor.robot != "none" and forecast.robot_m is None:
-            self.reporter.log.add_lost_robot()
+            self.reporter.log.events.robot_lost = True
         duration_s = time.perf_counter() - started_s
         self.reporter.log.add_tick(
             duration_s, predictor.n_tracked, forecast.skipped.values(), len(forecast.ids)
@@ -354,7 +355,7 @@ class PredictorNode(ParameterNode):
         if self._tick_timer.is_running:  # use_sim_time may have changed
             self._tick_timer.restart(session.config.predictor.tick_rate_hz)
         if jump.delta.nanoseconds < 0:
-            self.reporter.log.add_jump_back()
+            self.reporter.log.events.n_jumps_back += 1
         if session.predictor.clock_jumped_back(self._now_ns()):
             session.predictor.reset()
             self._lookup.clear()

@@ -44,9 +44,9 @@ def lifecycle(now: Snapshot) -> Iterable[Finding]:
 
 def reported(now: Snapshot) -> Iterable[Finding]:
     """A tick failed, or messages were refused."""
-    if now.failure:
-        yield Finding("tick", now.failure, level=Level.ERROR, is_logged=True)
-    for kind, text in now.refusals.items():
+    if now.events.failure:
+        yield Finding("tick", now.events.failure, level=Level.ERROR, is_logged=True)
+    for kind, text in now.events.refusals.items():
         yield Finding(kind, text, is_logged=True)
 
 
@@ -68,11 +68,11 @@ def around(now: Snapshot) -> Iterable[Finding]:
             "publish it (ros2 bag play --clock), or set use_sim_time to false",
             log_after_s=PATIENCE_S,
         )
-    if now.n_jumps_back >= _MIN_JUMPS_BACK:
+    if now.events.n_jumps_back >= _MIN_JUMPS_BACK:
         yield Finding(
             "clock",
-            f"the clock jumped back {now.n_jumps_back} times within a second; /clock is published "
-            f"by {', '.join(now.surroundings.clocks) or 'nobody'}",
+            f"the clock jumped back {now.events.n_jumps_back} times within a second; /clock is "
+            f"published by {', '.join(now.surroundings.clocks) or 'nobody'}",
             "one node alone may publish it, such as one simulator or one ros2 bag play --clock",
             log_after_s=PATIENCE_S,
         )
@@ -111,7 +111,7 @@ def few_predicted(now: Snapshot) -> Iterable[Finding]:
         yield Finding(
             "few_predicted",
             f"only {now.n_predicted} of {now.n_tracked} agents are predicted",
-            main_tick_reason(now.tick_reasons),
+            main_tick_reason(now.events.tick_reasons),
         )
 
 
@@ -145,7 +145,7 @@ def large_covariances(now: Snapshot) -> Iterable[Finding]:
 
 def lost_robot(now: Snapshot) -> Iterable[Finding]:
     """The robot's position is unknown."""
-    if not now.robot_lost:
+    if not now.events.robot_lost:
         return
     config = now.state.config
     source = config.predictor.robot
@@ -167,7 +167,9 @@ def lost_robot(now: Snapshot) -> Iterable[Finding]:
 def slow_ticks(now: Snapshot) -> Iterable[Finding]:
     """There are fewer ticks than requested."""
     wanted_hz = now.state.config.predictor.tick_rate_hz
-    explained = now.failure or now.surroundings.lacks_clock or "publish_frame" in now.refusals
+    explained = (
+        now.events.failure or now.surroundings.lacks_clock or "publish_frame" in now.events.refusals
+    )
     if now.rate_hz is None or wanted_hz == 0.0 or explained:
         return
     if now.elapsed_s == 0.0:

@@ -27,7 +27,7 @@ _MAX_EXAMPLE = 40
 
 @dataclass(frozen=True)
 class NodeState:
-    """State and configuration of the node; constant between transitions.
+    """State and configuration of the node.
 
     Attributes:
         lifecycle: `unconfigured`, `inactive` or `active`.
@@ -173,6 +173,29 @@ class TrackerCounts:
 
 
 @dataclass
+class Events:
+    """What happened since the last report.
+
+    Attributes:
+        n_messages: messages of trackers.
+        n_ticks: published ticks.
+        refusals: kind -> text of refused messages, the last one of each kind.
+        failure: why the last tick failed; empty if none did.
+        robot_lost: the robot's position was unknown in a tick.
+        n_jumps_back: jumps of the clock back.
+        tick_reasons: number of people not predicted, by reason.
+    """
+
+    n_messages: int = 0
+    n_ticks: int = 0
+    refusals: dict[str, str] = field(default_factory=dict)
+    failure: str = ""
+    robot_lost: bool = False
+    n_jumps_back: int = 0
+    tick_reasons: Counter[SkipReason] = field(default_factory=Counter)
+
+
+@dataclass
 class Snapshot:
     """Input of all rules; `DiagnosticsLog` updates it.
 
@@ -180,41 +203,33 @@ class Snapshot:
         state: state of the node.
         surroundings: surroundings of the node.
         trackers: statistics of each tracker.
+        events: what happened since the last report.
         counters: totals of the predictor.
         contested: a text for each transform that two nodes seem to publish.
         variance_m2: variance of the trackers' positions along x or y, the larger one, median over
             people, square metres.
         growth: ratio of the areas of ellipses at the horizon with the trackers' covariance and
             without, median over people.
-        refusals: kind -> text of messages refused since the last report.
-        failure: why the last tick failed since the last report; empty if none did.
-        robot_lost: the robot's position was unknown in a tick since the last report.
-        n_jumps_back: jumps of the clock back since the last report.
         rate_hz: measured ticks per second; None if unknown.
         elapsed_s: time since the last report by the node's clock, seconds.
         n_tracked: tracked people in the newest tick.
         n_predicted: predicted people in the newest tick.
         few_predicted_s: time for which less than half of the people have been predicted, seconds.
-        tick_reasons: number of people not predicted since the last report, by reason.
     """
 
     state: NodeState = NodeState("unconfigured")
     surroundings: Surroundings = field(default_factory=Surroundings)
     trackers: Collection[TrackerCounts] = ()
+    events: Events = field(default_factory=Events)
     counters: Mapping[str, int] = field(default_factory=dict)
     contested: Collection[str] = ()
     variance_m2: float = 0.0
     growth: float = 1.0
-    refusals: dict[str, str] = field(default_factory=dict)
-    failure: str = ""
-    robot_lost: bool = False
-    n_jumps_back: int = 0
     rate_hz: float | None = None
     elapsed_s: float = 1.0
     n_tracked: int = 0
     n_predicted: int = 0
     few_predicted_s: float = 0.0
-    tick_reasons: Counter[SkipReason] = field(default_factory=Counter)
 
     @property
     def patience_s(self) -> float:

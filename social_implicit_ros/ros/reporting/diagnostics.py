@@ -14,6 +14,7 @@ from social_implicit_ros.prediction.health.findings import Finding
 from social_implicit_ros.prediction.health.rules import findings_of, status_of_findings
 from social_implicit_ros.prediction.health.snapshot import (
     ConditionTimer,
+    Events,
     NodeState,
     Snapshot,
     Surroundings,
@@ -54,11 +55,8 @@ def status_of(
 class DiagnosticsLog:
     """Counts events, per report and in total. Time is an argument."""
 
-    def __init__(self) -> None:
-        self.reset({})
-
-    def reset(self, trackers: Mapping[str, TrackerLog]) -> None:
-        """Sets all counters to zero; the keys of `trackers` are the prefixes of their ids."""
+    def __init__(self, trackers: Mapping[str, TrackerLog]) -> None:
+        """Starts with counters of zero; the keys of `trackers` are the prefixes of their ids."""
         self.trackers = dict(trackers)
         #: State of the connections of the node.
         self.surroundings = Surroundings()
@@ -71,39 +69,22 @@ class DiagnosticsLog:
         )
         self._recent_ticks_s: deque[float] = deque(maxlen=_RECENT_TICKS)
         self._now = Snapshot()
-        self.begin(None)
+        self.begin()
 
-    def begin(self, now_ns: int | None) -> None:
-        """Starts the first period, when the node is activated.
-
-        Args:
-            now_ns: the node's clock, integer nanoseconds; None if the next report must not
-                evaluate the tick rate.
-        """
+    def begin(self) -> None:
+        """Starts the first period, when the node is activated; its tick rate is not evaluated."""
         self._now = Snapshot(counters=self._now.counters)
-        self._n_tracked = self._n_predicted = 0
-        self._reported_s: float | None = None
-        self._time_s = 0.0  # sum of the periods, seconds
+        #: Events of this period.
+        self.events = Events()
+        self._n_tracked = 0
+        # The node's clock in nanoseconds and steady time in seconds at the last report.
+        self._reported: tuple[int, float] | None = None
+        self._time_s = 0.0  # sum of the periods
         self._few = ConditionTimer()
         self.trackers = {
             source: TrackerLog(before.topic, before.spec)
             for source, before in self.trackers.items()
         }
-        self._begin_period(now_ns)
-
-    def _begin_period(self, now_ns: int | None) -> None:
-        """Starts the period of the next report."""
-        self._began_ns = now_ns
-        self._ticks_s: list[float] = []
-        self._now = replace(
-            self._now,
-            tick_reasons=Counter(),
-            refusals={},
-            failure="",
-            robot_lost=False,
-            n_jumps_back=0,
-        )
-        self._n_period_messages = 0
 
     def add_arrival(self, source: str, arrived_s: float) -> None:
         """A message arrived.
@@ -112,7 +93,7 @@ class DiagnosticsLog:
             source: the tracker, by the prefix of its ids.
             arrived_s: steady time, seconds.
         """
-        self._n_period_messages += 1
+        self.events.n_messages += 1
         self.trackers[source].arrive(arrived_s)
 
     def add_decoded(self, source: str, decoded: DecodedMessage) -> None:
@@ -141,7 +122,7 @@ class DiagnosticsLog:
             why: the reason; a report shows the last one of its period for each kind.
         """
         self._totals["messages_refused"] += 1
-        self._now.refusals[kind] = why
+        self.events.refusals[kind] = why
 
     def add_tick(
         self, duration_s: float, n_tracked: int, skipped: Iterable[SkipReason], n_predicted: int
@@ -155,12 +136,12 @@ class DiagnosticsLog:
             n_predicted: number of predicted tracks.
         """
         self._totals["ticks"] += 1
-        self._ticks_s.append(duration_s)
+        self.events.n_ticks += 1
         self._recent_ticks_s.append(duration_s)
         reasons = Counter(skipped)
         self._skipped.update(reasons)
-        self._now.tick_reasons.update(reasons)
-        self._n_tracked, self._n_predicted = n_tracked, n_predicted
+        self.events.tick_reasons.update(reasons)
+        self._n_tracked, self._now.n_predicted = n_tracked, n_predicted
         # These need no prediction: tracks that are gone or merged into another one, the robot.
         not_due = SkipReason.VANISHED, SkipReason.MERGED, SkipReason.ROBOT
         self._now.n_tracked = n_tracked - sum(reasons[reason] for reason in not_due)
@@ -168,15 +149,7 @@ class DiagnosticsLog:
     def add_failed_tick(self, why: str) -> None:
         """A tick failed and predicted nobody; a report shows the last reason."""
         self._totals["ticks_failed"] += 1
-        self._now.failure = why
-
-    def add_lost_robot(self) -> None:
-        """The robot's position was unknown in a tick."""
-        self._now.robot_lost = True
-
-    def add_jump_back(self) -> None:
-        """The clock jumped back."""
-        self._now.n_jumps_back += 1
+        self.events.failure = why
 
     def add_reset(self) -> None:
         """All histories were cleared."""
@@ -218,7 +191,7 @@ class DiagnosticsLog:
             "tick_ms_max": _ms_text(self._recent_ticks_s, 100.0),
             "tracks_age_s": "" if age_s == math.inf else f"{age_s:.3f}",
             "agents_tracked": str(self._n_tracked),
-            "agents_predicted": str(self._n_predicted),
+            "agents_predicted": str(self._now.n_predicted),
             "track_timeout_s": f"{state.track_timeout_s:g}",
             **{key: str(count) for key, count in self._totals.items()},
             "connections_broken": str(len(self.surroundings.broken)),
@@ -226,8 +199,7 @@ class DiagnosticsLog:
             **self._stamp_shifts(),
             **{f"skipped.{reason.value}": str(self._skipped[reason]) for reason in SkipReason},
         }
-        self._reported_s = now_s
-        self._begin_period(now_ns)
+        self._reported, self.events = (now_ns, now_s), Events()
         return status_of(name, "prediction", bytes([level]), text, values)
 
     def _stamp_shifts(self) -> dict[str, str]:
@@ -240,37 +212,30 @@ class DiagnosticsLog:
     def _end_period(self, state: NodeState, now_ns: int, now_s: float) -> Snapshot:
         # A condition that held for the whole period is dated back to its start. If simulated time
         # is slower, as in a slow or paused replay, so is everything else.
-        elapsed_s = 0.0 if self._reported_s is None else now_s - self._reported_s
-        if self._began_ns is not None and now_ns >= self._began_ns:
-            elapsed_s = min(elapsed_s, (now_ns - self._began_ns) / NS_PER_S)
-        began_s, ended_s = self._time_s, self._time_s + elapsed_s
-        self._time_s = ended_s
+        elapsed_s, clock_s, rate_hz = 0.0, 0.0, None
+        if self._reported is not None:
+            elapsed_s, clock_s = now_s - self._reported[1], (now_ns - self._reported[0]) / NS_PER_S
+            if clock_s >= 0.0:
+                elapsed_s = min(elapsed_s, clock_s)
+                rate_hz = self.events.n_ticks / clock_s if clock_s else 0.0
+        period_s = began_s, self._time_s = self._time_s, self._time_s + elapsed_s
         # If messages arrived but no tick ran, nobody was predicted.
-        has_tick = bool(self._ticks_s) or not self._n_period_messages
+        has_tick = self.events.n_ticks > 0 or self.events.n_messages == 0
         for tracker in self.trackers.values():
-            tracker.end_period(
-                (began_s, ended_s), now_ns, now_s, state.track_timeout_s, has_tick=has_tick
-            )
-        n_predicted = self._n_predicted if has_tick else 0
+            tracker.end_period(period_s, now_ns, now_s, state.track_timeout_s, has_tick=has_tick)
+        n_predicted = self._now.n_predicted if has_tick else 0
         are_few = 2 * n_predicted < self._now.n_tracked
         return replace(
             self._now,
             state=state,
             surroundings=self.surroundings,
             trackers=self.trackers.values(),
-            rate_hz=self._tick_rate_hz(now_ns),
-            elapsed_s=0.0 if self._began_ns is None else (now_ns - self._began_ns) / NS_PER_S,
+            events=self.events,
+            rate_hz=rate_hz,
+            elapsed_s=clock_s,
             n_predicted=n_predicted,
-            few_predicted_s=self._few.update(are_few, ended_s, began_s),
+            few_predicted_s=self._few.update(are_few, self._time_s, began_s),
         )
-
-    def _tick_rate_hz(self, now_ns: int) -> float | None:
-        """Ticks per second of the node's clock; None if the period is unknown."""
-        if self._began_ns is None or now_ns < self._began_ns:
-            return None
-        if now_ns == self._began_ns:
-            return 0.0
-        return len(self._ticks_s) * NS_PER_S / (now_ns - self._began_ns)
 
 
 def _ms_text(durations_s: Collection[float], percentile: float) -> str:

@@ -43,7 +43,7 @@ class Reporter:
             logger: the node's logger.
             publisher: publishes `/diagnostics`.
         """
-        self.log = DiagnosticsLog()
+        self.log = DiagnosticsLog({})
         self.state = NodeState("unconfigured")
         self._node, self._logger, self._publisher = node, logger, publisher
         self._logged_frames: set[str] = set()  # with a leading slash

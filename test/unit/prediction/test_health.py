@@ -13,6 +13,7 @@ from social_implicit_ros.prediction.health.findings import Announcer, Finding, L
 from social_implicit_ros.prediction.health.rules import findings_of, status_of_findings
 from social_implicit_ros.prediction.health.snapshot import (
     Endpoint,
+    Events,
     NodeState,
     Snapshot,
     Surroundings,
@@ -57,7 +58,7 @@ def test_a_healthy_node_has_no_findings() -> None:
 
 
 def test_a_clock_that_starts_again_is_no_fault() -> None:
-    assert findings_of(replace(WELL, n_jumps_back=1)) == []
+    assert findings_of(replace(WELL, events=Events(n_jumps_back=1))) == []
 
 
 @pytest.mark.parametrize(
@@ -217,13 +218,16 @@ def test_an_implausible_speed_explains_broken_tracks() -> None:
         ({"contested": ["'a' in 'b' jumps"]}, ("'a' in 'b' jumps", "two nodes publish")),
         ({"surroundings": Surroundings(lacks_clock=True)}, ("nobody publishes /clock",)),
         (
-            {"n_jumps_back": 9, "surroundings": Surroundings(clocks=("/gazebo", "/player"))},
+            {
+                "events": Events(n_jumps_back=9),
+                "surroundings": Surroundings(clocks=("/gazebo", "/player")),
+            },
             ("jumped back 9 times", "published by /gazebo, /player", "one node alone"),
         ),
         ({"surroundings": Surroundings(n_namesakes=1)}, ("1 other node has", "a namespace of its")),
         ({"surroundings": Surroundings(n_namesakes=2)}, ("2 other nodes have",)),
         ({"surroundings": Surroundings(broken=("no messages from /a",))}, ("from /a",)),
-        ({"refusals": {"frame": "no frame 'x'"}}, ("no frame 'x'",)),
+        ({"events": Events(refusals={"frame": "no frame 'x'"})}, ("no frame 'x'",)),
         ({"rate_hz": 0.0, "elapsed_s": 0.0}, ("clock does not advance",)),
         ({"rate_hz": 6.0}, ("6.0 ticks per second instead of 10",)),
     ],
@@ -249,13 +253,15 @@ def test_more_people_than_capacity() -> None:
 
 
 def test_a_missing_publish_frame_is_not_reported_as_a_stopped_clock() -> None:
-    lost = replace(WELL, refusals={"publish_frame": "nothing is published"}, rate_hz=0.0)
+    lost = replace(
+        WELL, events=Events(refusals={"publish_frame": "nothing is published"}), rate_hz=0.0
+    )
     assert [finding.kind for finding in findings_of(lost)] == ["publish_frame"]
 
 
 def test_a_robot_without_odometry() -> None:
     state = replace(ACTIVE, config=NodeConfig.from_values({"robot": "odometry"}))
-    lost = replace(WELL, state=state, robot_lost=True)
+    lost = replace(WELL, state=state, events=Events(robot_lost=True))
     assert "check that ~/odometry publishes" in text_of(lost)
     endpoint = Endpoint("/predictor/odometry", "nav_msgs/msg/Odometry", "nobody publishes it there")
     text = text_of(replace(lost, surroundings=Surroundings({endpoint.topic: endpoint})))
@@ -267,7 +273,7 @@ def test_a_robot_without_odometry() -> None:
 
 def test_errors_come_first_and_long_lists_are_truncated() -> None:
     refusals = {str(n): f"text {n}" for n in range(5)}
-    snapshot = replace(WELL, refusals=refusals, failure="no memory")
+    snapshot = replace(WELL, events=Events(refusals=refusals, failure="no memory"))
     level, text = status_of_findings(snapshot, findings_of(snapshot))
     assert level is Level.ERROR
     assert text == "no memory; text 0; text 1; and 3 more, see warnings"

@@ -25,9 +25,7 @@ ACTIVE = NodeState("active", model="walker", track_timeout_s=1.0)
 @pytest.fixture
 def log() -> DiagnosticsLog:
     """The log of a node with one tracker."""
-    made = DiagnosticsLog()
-    made.reset({"": TrackerLog("/tracks", find_tracker_spec("people"))})
-    return made
+    return DiagnosticsLog({"": TrackerLog("/tracks", find_tracker_spec("people"))})
 
 
 def tell(log: DiagnosticsLog, stamp_ns: int, arrived_s: float) -> None:
@@ -44,6 +42,7 @@ def busy_second(log: DiagnosticsLog, start_ns: int, n_ticks: int = 10) -> None:
         stamp_ns = start_ns + (n + 1) * S // n_ticks
         tell(log, stamp_ns, stamp_ns / S)
         log.add_tick(0.002, 5, [], 4)
+    log.trackers[""].n_predicted = 4
 
 
 def report(log: DiagnosticsLog, now_s: float, state: NodeState = ACTIVE) -> DiagnosticStatus:
@@ -55,7 +54,7 @@ def values(status: DiagnosticStatus) -> dict[str, str]:
 
 
 def test_a_healthy_node_has_no_findings(log: DiagnosticsLog) -> None:
-    log._begin_period(10 * S)
+    report(log, 10.0)
     busy_second(log, 10 * S)
     status = report(log, 11.0)
     assert status.level == DiagnosticStatus.OK
@@ -89,7 +88,7 @@ def test_skips_are_counted_by_reason_and_never_reset(log: DiagnosticsLog) -> Non
 
 
 def test_a_failed_configure_is_an_error_with_its_reason() -> None:
-    status = report(DiagnosticsLog(), 1.0, NodeState("unconfigured", problem="no model 'x'"))
+    status = report(DiagnosticsLog({}), 1.0, NodeState("unconfigured", problem="no model 'x'"))
     assert (status.level, status.message) == (DiagnosticStatus.ERROR, "no model 'x'")
 
 
@@ -168,7 +167,7 @@ def test_a_message_without_people_counts_as_received(log: DiagnosticsLog) -> Non
 
 
 def test_a_refusal_is_shown_once(log: DiagnosticsLog) -> None:
-    log._begin_period(10 * S)
+    report(log, 10.0)
     busy_second(log, 10 * S)
     log.add_refusal("frame", "tracks arrive in frame 'lidar'")
     status = report(log, 11.0)
@@ -183,7 +182,7 @@ def test_a_refusal_is_shown_once(log: DiagnosticsLog) -> None:
 
 
 def test_too_few_ticks_are_a_warning(log: DiagnosticsLog) -> None:
-    log._begin_period(10 * S)
+    report(log, 10.0)
     busy_second(log, 10 * S, n_ticks=6)
     status = report(log, 11.0)
     assert status.level == DiagnosticStatus.WARN
@@ -198,7 +197,7 @@ def test_the_first_period_after_activation_is_not_evaluated_by_its_rate(
 
 
 def test_ticks_are_counted_in_the_nodes_time_not_in_wall_time(log: DiagnosticsLog) -> None:
-    log._begin_period(100 * S)
+    report(log, 100.0)
     for n in range(50):
         tell(log, 100 * S + n * S // 10, 1.0)
         log.add_tick(0.001, 1, [], 1)
@@ -209,7 +208,7 @@ def test_ticks_are_counted_in_the_nodes_time_not_in_wall_time(log: DiagnosticsLo
 
 
 def test_a_clock_that_stands_still_is_a_warning(log: DiagnosticsLog) -> None:
-    log._begin_period(0)
+    report(log, 0.0)
     tell(log, 5 * S, 1.0)
     status = log.report("/predictor", ACTIVE, 0, 1.0)
     assert status.level == DiagnosticStatus.WARN
@@ -227,7 +226,7 @@ def test_a_tick_more_or_less_in_a_report_is_not_a_low_rate(
     state = ACTIVE.with_config(
         NodeConfig.from_values({"tick_rate_hz": tick_rate_hz, "markers.lifetime_s": 1.0})
     )
-    log._begin_period(100 * S)
+    report(log, 100.0)
     for n in range(1, 9):
         now_ns = round((100 + n * period_s) * S)
         tell(log, now_ns, float(n))
@@ -242,7 +241,7 @@ def test_a_low_rate_is_a_warning(log: DiagnosticsLog, tick_rate_hz: float, n_tic
     state = ACTIVE.with_config(
         NodeConfig.from_values({"tick_rate_hz": tick_rate_hz, "markers.lifetime_s": 1.0})
     )
-    log._begin_period(100 * S)
+    report(log, 100.0)
     tell(log, 101 * S, 1.0)
     for _ in range(n_ticks):
         log.add_tick(0.002, 5, [], 5)
@@ -251,7 +250,7 @@ def test_a_low_rate_is_a_warning(log: DiagnosticsLog, tick_rate_hz: float, n_tic
 
 
 def test_old_stamps_are_a_warning_that_names_use_sim_time(log: DiagnosticsLog) -> None:
-    log._begin_period(1000 * S)
+    report(log, 1000.0)
     log.trackers[""].latency_s = 998.0
     for _ in range(10):
         tell(log, 3 * S, 1001.0)
@@ -263,7 +262,7 @@ def test_old_stamps_are_a_warning_that_names_use_sim_time(log: DiagnosticsLog) -
 
 
 def test_ticks_at_messages_are_evaluated_neither_by_rate_nor_by_age(log: DiagnosticsLog) -> None:
-    log._begin_period(1000 * S)
+    report(log, 1000.0)
     tell(log, 3 * S, 1001.0)
     log.add_tick(0.001, 1, [], 1)
     on_message = replace(ACTIVE, config=NodeConfig.from_values({"tick_rate_hz": 0.0}))
@@ -271,7 +270,7 @@ def test_ticks_at_messages_are_evaluated_neither_by_rate_nor_by_age(log: Diagnos
 
 
 def test_a_failed_tick_is_an_error_until_the_next_report(log: DiagnosticsLog) -> None:
-    log._begin_period(10 * S)
+    report(log, 10.0)
     tell(log, 11 * S, 11.0)
     log.add_failed_tick("nobody is predicted: no memory")
     status = report(log, 11.0)
@@ -286,7 +285,7 @@ def test_a_failed_tick_is_an_error_until_the_next_report(log: DiagnosticsLog) ->
 
 
 def test_a_broken_connection_is_a_warning_as_long_as_it_lasts(log: DiagnosticsLog) -> None:
-    log._begin_period(10 * S)
+    report(log, 10.0)
     log.surroundings = Surroundings(broken=("nothing is heard from /tracker: its type is other",))
     busy_second(log, 10 * S)
     status = report(log, 11.0)
@@ -300,7 +299,7 @@ def test_a_broken_connection_is_a_warning_as_long_as_it_lasts(log: DiagnosticsLo
 
 def test_a_lost_robot_is_a_warning_until_it_is_found(log: DiagnosticsLog) -> None:
     busy_second(log, 1 * S)
-    log.add_lost_robot()
+    log.events.robot_lost = True
     state = replace(ACTIVE, config=NodeConfig.from_values({"robot": "odometry"}))
     status = report(log, 2.0, state)
     assert status.level == DiagnosticStatus.WARN
