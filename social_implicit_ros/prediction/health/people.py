@@ -63,21 +63,20 @@ class IdLifetimes:
 
     def reset(self) -> None:
         """Forgets all ids."""
-        self._first_ns: dict[str, int] = {}
-        self._last_ns: dict[str, int] = {}
-        self._ended: deque[tuple[int, float]] = deque(maxlen=_MAX_IDS)  # last stamp, lifetime
+        # First and last stamp, of ids that are reported and of those that ended lately.
+        self._alive: dict[str, list[int]] = {}
+        self._ended: deque[list[int]] = deque(maxlen=_MAX_IDS)
         self._newest_ns = 0
 
     def add(self, ids: tuple[str, ...], stamp_ns: int) -> None:
         """Adds the ids of a message with this stamp, integer nanoseconds."""
         if stamp_ns < self._newest_ns - _LIFETIMES_S * NS_PER_S:
             self.reset()
-        if stamp_ns < self._newest_ns or len(self._last_ns) > _MAX_IDS:
+        if stamp_ns < self._newest_ns or len(self._alive) > _MAX_IDS:
             return
         self._newest_ns = stamp_ns
-        self._last_ns.update(dict.fromkeys(ids, stamp_ns))
         for agent_id in ids:
-            self._first_ns.setdefault(agent_id, stamp_ns)
+            self._alive.setdefault(agent_id, [stamp_ns, stamp_ns])[1] = stamp_ns
 
     def median_s(self, timeout_s: float) -> float:
         """Median lifetime, seconds; infinite if too few ids ended lately.
@@ -86,21 +85,18 @@ class IdLifetimes:
             timeout_s: time after which an id that is not reported has ended.
         """
         oldest_ns = self._newest_ns - round(timeout_s * NS_PER_S)
-        for agent_id in [i for i, last_ns in self._last_ns.items() if last_ns < oldest_ns]:
-            last_ns = self._last_ns.pop(agent_id)
-            lifetime_s = (last_ns - self._first_ns.pop(agent_id)) / NS_PER_S
-            self._ended.append((last_ns, lifetime_s))
-        while self._ended and self._ended[0][0] < self._newest_ns - _LIFETIMES_S * NS_PER_S:
+        ended = [agent_id for agent_id, (_, last_ns) in self._alive.items() if last_ns < oldest_ns]
+        self._ended.extend(self._alive.pop(agent_id) for agent_id in ended)
+        while self._ended and self._ended[0][1] < self._newest_ns - _LIFETIMES_S * NS_PER_S:
             self._ended.popleft()
         if len(self._ended) < _MIN_ENDED:
             return math.inf
+        youngest_ns = self._newest_ns - _MIN_AGE_S * NS_PER_S
+        living = [life for life in self._alive.values() if life[0] <= youngest_ns]
         # From first to last report: 0 for an id of a single message, whatever its age.
-        living_s = [
-            (self._last_ns[agent_id] - first_ns) / NS_PER_S
-            for agent_id, first_ns in self._first_ns.items()
-            if self._newest_ns - first_ns >= _MIN_AGE_S * NS_PER_S
-        ]
-        return median([*living_s, *(lifetime_s for _, lifetime_s in self._ended)])
+        return median(
+            (last_ns - first_ns) / NS_PER_S for first_ns, last_ns in [*self._ended, *living]
+        )
 
 
 class Motion:

@@ -49,7 +49,7 @@ def test_the_number_of_ids_in_memory_is_bounded() -> None:
     lifetimes, numbers = IdLifetimes(), itertools.count()
     for n in range(100):
         lifetimes.add(tuple(str(next(numbers)) for _ in range(2000)), n * S)
-    assert len(lifetimes._last_ns) <= 22_000
+    assert len(lifetimes._alive) <= 22_000
 
 
 def test_lifetimes_restart_when_stamps_jump_back() -> None:
