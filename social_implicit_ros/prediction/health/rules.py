@@ -1,8 +1,8 @@
 """The rules that find problems of tracks and predictions.
 
 A rule is a function from a snapshot to findings: those of `node_rules`, and an `_OfTracker` for
-each problem that a tracker may have. To add a rule, append it to `RULES`. A value that it needs is
-a field of `TrackerCounts`, or a key of `Predictor.counters`; `/diagnostics` shows both.
+each problem that a tracker may have, with its limit, reason and fix. To add a rule, append it to
+`RULES`. A value that it needs is a field of `TrackerCounts`, or a key of `Predictor.counters`.
 """
 
 from __future__ import annotations
@@ -30,31 +30,10 @@ from social_implicit_ros.types import SkipReason
 
 _Text = str | Callable[[TrackerCounts, Snapshot], str]
 
-#: Share of entries with a fault of one kind above which the status is WARN.
-_MAX_WRONG = 0.1
-#: Longest time for which positions may be repeated, seconds: detectors below 4 Hz cost accuracy.
-_MAX_HOLD_S = 0.25
 #: Maximum number of ids in a text.
 _MAX_NAMES = 3
-#: Minimum plausible median lifetime of an id, seconds.
-_MIN_LIFETIME_S = 1.0
-#: Minimum plausible mean time until an id is reassigned to another person, seconds.
-_MIN_KEPT_S = 12.0
-#: Time by which stamps may be ahead of the clock without a warning, seconds; people walk 0.15 m in
-#: it. `TrackerTiming.lead_ns` corrects larger leads.
-_MAX_AHEAD_S = 0.1
-#: Latency above which a wrong clock of the tracker is the more likely cause, seconds.
-_MAX_LATENCY_S = 1.0
-#: Ratio of the usual to the mean step of stamps below which these are no times of measurement.
-_MIN_STEP_SHARE = 0.1
-#: Maximum plausible mean vertical speed of people on level ground, metres per second.
-_MAX_CLIMB_M_S = 0.2
-#: Maximum plausible median speed of people who move, metres per second: few people run or ride.
-_MAX_SPEED_M_S = 3.0
 #: Longest cell of a grid without a warning, metres: less than half the width of a person.
 _MAX_CELL_M = 0.15
-#: Time for which most people may be inside walls, seconds: they lean at one, or pass a door.
-_MAX_IN_WALLS_S = 5.0
 #: Rules that apply to recordings, too.
 _OF_POSITIONS = {
     *("speed", "doubled", "listed_twice", "repeated", "grid", "frozen", "heights", "velocities"),
@@ -129,7 +108,7 @@ def _wrong_entries(kind: str, reason: SkipReason, text: str) -> _OfTracker:
     """A rule for entries skipped for `reason`: few are normal; if most are, rule `lost` warns."""
     return _OfTracker(
         kind,
-        lambda t, now: _MAX_WRONG < t.share_skipped(reason) <= MAX_SKIPPED,
+        lambda t, now: 0.1 < t.share_skipped(reason) <= MAX_SKIPPED,
         lambda t, now: f"{t.share_skipped(reason):.0%} of the entries on {t.topic} {text}",
         lambda t, now: with_example(t, reason),
     )
@@ -161,9 +140,9 @@ def _old_tracks(t: TrackerCounts, now: Snapshot) -> str:
 def _is_too_fast(t: TrackerCounts) -> bool:
     """Whether most people are faster than people: positions or stamps have other units.
 
-    Then tracks break, which has no other cause.
+    Few people run or ride. If most do, tracks break, which has no other cause.
     """
-    return t.speed_m_s > _MAX_SPEED_M_S
+    return t.speed_m_s > 3.0
 
 
 def _why_nobody(t: TrackerCounts, now: Snapshot) -> str:
@@ -242,7 +221,7 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
     ),
     _OfTracker(
         "repeated",
-        lambda t, now: t.hold_s > _MAX_HOLD_S,
+        lambda t, now: t.hold_s > 0.25,  # detectors below 4 Hz cost accuracy
         "positions on {t.topic} are repeated with new stamps for {t.hold_s:.2f} s",
         "publish each detection once, stamped with the time of measurement; repetitions are not "
         "used",
@@ -276,7 +255,7 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
     ),
     _OfTracker(
         "in_walls",
-        lambda t, now: t.in_walls_s >= _MAX_IN_WALLS_S,
+        lambda t, now: t.in_walls_s >= 5.0,  # people lean at one, or pass a door
         "most people on {t.topic} have been inside walls of the map for {t.in_walls_s:.0f} s, and "
         "are predicted as without a map",
         lambda t, now: (
@@ -293,7 +272,7 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
     ),
     _OfTracker(
         "heights",
-        lambda t, now: t.climb_m_s > _MAX_CLIMB_M_S,
+        lambda t, now: t.climb_m_s > 0.2,  # mean of all people, most of whom are on level ground
         "people on {t.topic} rise or sink by {t.climb_m_s:.1f} m/s on average",
         "z must point upwards in fixed_frame, and header.frame_id must name the frame of the "
         "positions; for a camera this is often the optical frame",
@@ -310,14 +289,14 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
     ),
     _OfTracker(
         "ids",
-        lambda t, now: t.id_lifetime_s < _MIN_LIFETIME_S,
+        lambda t, now: t.id_lifetime_s < 1.0,
         "the median lifetime of an id on {t.topic} is {t.id_lifetime_s:.1f} s",
         "the tracker must keep the id of a person from message to message; see id in the tracker "
         "mapping",
     ),
     _OfTracker(
         "given_away",
-        lambda t, now: t.reassigned_s < _MIN_KEPT_S and not _is_too_fast(t),
+        lambda t, now: t.reassigned_s < 12.0 and not _is_too_fast(t),
         "ids on {t.topic} are reassigned to another person after {t.reassigned_s:.1f} s on average",
         "the tracker must keep the id of a person; an index in a list is not an id; see id in the "
         "tracker mapping",
@@ -337,9 +316,10 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
     node_rules.slow_ticks,
     _OfTracker(
         "old",
+        # Above a second, a wrong clock of the tracker is the more likely cause.
         lambda t, now: (
-            t.latency_s > min(_MAX_LATENCY_S, now.state.track_timeout_s)
-            and t.silent_s <= now.state.track_timeout_s
+            t.silent_s <= now.state.track_timeout_s
+            and t.latency_s > min(1.0, now.state.track_timeout_s)
         ),
         _old_tracks,
         "set use_sim_time in a replay, synchronise the tracker's clock, or raise "
@@ -347,7 +327,8 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
     ),
     _OfTracker(
         "ahead",
-        lambda t, now: t.latency_s < -_MAX_AHEAD_S,
+        # People walk 0.15 m in that time; `TrackerTiming.lead_ns` corrects larger leads.
+        lambda t, now: t.latency_s < -0.1,
         lambda t, now: (
             f"tracks on {t.topic} are stamped {-t.latency_s:.2f} s ahead of this node's "
             "clock; the newest are treated as measured on arrival"
@@ -356,7 +337,7 @@ RULES: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
     ),
     _OfTracker(
         "stamp_steps",
-        lambda t, now: t.stamp_step_s < _MIN_STEP_SHARE * t.mean_step_s,
+        lambda t, now: t.stamp_step_s < 0.1 * t.mean_step_s,
         "stamps on {t.topic} advance by {t.stamp_step_s:.2g} s in most messages, and by "
         "{t.mean_step_s:.2g} s on average, as they jump now and then: velocities are inaccurate",
         "header.stamp must be the time of measurement in seconds and nanoseconds; nanosec often "
