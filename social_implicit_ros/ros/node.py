@@ -28,7 +28,7 @@ from social_implicit_ros.ros.preparation import NewestJob
 from social_implicit_ros.ros.reporting.connections import surroundings_of
 from social_implicit_ros.ros.reporting.diagnostics import DiagnosticsLog
 from social_implicit_ros.ros.reporting.reporter import Reporter
-from social_implicit_ros.ros.session import Session, close_session, open_session
+from social_implicit_ros.ros.session import Callbacks, Session, close_session, open_session
 from social_implicit_ros.ros.tf import TransformListener
 from social_implicit_ros.ros.timers import TickTimer, is_time_simulated, steady_timer
 from social_implicit_ros.ros.trackers import Tracker
@@ -115,15 +115,10 @@ class PredictorNode(ParameterNode):
         """Loads and warms up the model; fails with a reason that names the fix."""
         with self._reported("configure"):
             try:
-                session = open_session(
-                    self,
-                    self.read_config(),
-                    self._lookup,
-                    on_tracks=self._on_tracks,
-                    on_odometry=self._on_odometry,
-                    on_map=self._on_map,
-                    on_plan=self._on_plan,
+                callbacks = Callbacks(
+                    self._on_tracks, self._on_odometry, self._on_map, self._on_plan
                 )
+                session = open_session(self, self.read_config(), self._lookup, callbacks)
             except Exception as error:  # noqa: BLE001 (libraries raise errors of many kinds)
                 reason = self.reporter.reason_of(error)
                 self.get_logger().error(f"cannot configure: {reason}")
@@ -296,10 +291,7 @@ class PredictorNode(ParameterNode):
         if update.jumped_back:
             self._report_reset(session, "time jumped back in the tracks' stamps")
         self.reporter.log.add_update(update)
-        for text in update.corrections:
-            self.reporter.warn("correction", text)
-        for refusal in update.refusals:
-            self.reporter.refuse(refusal.kind, refusal.text)
+        self.reporter.pass_on(update.refusals, update.corrections)
         if update.tick_ns is not None:
             self._tick(session, update.tick_ns, started_s)
         if session.predictor.n_waiting:
@@ -326,10 +318,7 @@ class PredictorNode(ParameterNode):
             # Planners must not keep using the previous predictions.
             self._clear_outputs(session)
             return
-        for text in corrections:
-            self.reporter.warn("correction", text)
-        for refusal in predictor.refusals:
-            self.reporter.refuse(refusal.kind, refusal.text)
+        self.reporter.pass_on(predictor.refusals, corrections)
         if session.config.predictor.robot != "none" and forecast.robot_m is None:
             self.reporter.log.events.robot_lost = True
         duration_s = time.perf_counter() - started_s

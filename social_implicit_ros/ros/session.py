@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,6 +13,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from nav_msgs.msg import OccupancyGrid, Odometry, Path
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 from std_msgs.msg import Float64MultiArray
 
@@ -90,25 +90,22 @@ class Session:
         )
 
 
-ODOMETRY_TOPIC = "~/odometry"
-MAP_TOPIC = "~/map"
-PLAN_TOPIC = "~/plan"
+@dataclass(frozen=True)
+class Callbacks:
+    """What the node does with a message; those of tracks and plans are serialised."""
+
+    on_tracks: Callable[[Tracker, Any], None]
+    on_odometry: Callable[[Odometry], None]
+    on_map: Callable[[OccupancyGrid], None]
+    on_plan: Callable[[PlanDecoder, Any], None]
 
 
 def open_session(
-    node: LifecycleNode,
-    config: NodeConfig,
-    lookup: TransformBuffer,
-    *,
-    on_tracks: Callable[[Tracker, Any], None],
-    on_odometry: Callable[[Odometry], None],
-    on_map: Callable[[OccupancyGrid], None],
-    on_plan: Callable[[PlanDecoder, Any], None],
+    node: LifecycleNode, config: NodeConfig, lookup: TransformBuffer, callbacks: Callbacks
 ) -> Session:
     """Loads trackers, model and outputs, and creates the endpoints; removes all if one fails.
 
-    `on_tracks` and `on_plan` receive serialised messages. Raises ValueError if something cannot be
-    used; the message says how to fix it.
+    Raises ValueError if something cannot be used; the message says how to fix it.
     """
     trackers = load_trackers(config.tracker, config.predictor.stamp_spread_s)
     model = load_model(config.model)
@@ -134,36 +131,12 @@ def open_session(
         keeper=keeper,
         preparation=Preparation(partial(load_outputs, model, lookup)),
     )
-    with ExitStack() as undo:
-        undo.callback(close_session, node, session)
+    try:
         _create_publishers(node, session)
-        for tracker in trackers:
-            session.subscriptions.append(
-                node.create_subscription(
-                    tracker.message_class,
-                    tracker.topic,
-                    partial(on_tracks, tracker),
-                    qos.tracks(),
-                    raw=True,
-                    qos_overriding_options=qos.overridable(),
-                )
-            )
-        robot = config.predictor.robot
-        for is_needed, kind, topic, callback, profile in (
-            (config.use_map, OccupancyGrid, MAP_TOPIC, on_map, qos.map_()),
-            (robot == "odometry", Odometry, ODOMETRY_TOPIC, on_odometry, qos.odometry()),
-        ):
-            if is_needed:
-                session.subscriptions.append(
-                    node.create_subscription(kind, topic, callback, profile)
-                )
-        if robot != "none":
-            # Paths have thousands of poses, which rclpy would take longer than a tick to convert.
-            on_path = partial(on_plan, PlanDecoder(definitions_of(PATH)))
-            session.subscriptions.append(
-                node.create_subscription(Path, PLAN_TOPIC, on_path, qos.plan(), raw=True)
-            )
-        undo.pop_all()
+        _create_subscriptions(node, session, callbacks)
+    except BaseException:
+        close_session(node, session)
+        raise
     return session
 
 
@@ -247,3 +220,32 @@ def _create_publishers(node: LifecycleNode, session: Session) -> None:
             bond.status_class(), bond.TOPIC, qos.diagnostics()
         )
         session.bond = bond.Bond(node.get_name(), publisher)
+
+
+def _create_subscriptions(node: LifecycleNode, session: Session, callbacks: Callbacks) -> None:
+    """Adds the subscriptions that the parameters need to the session."""
+    config = session.config
+
+    def subscribe(
+        kind: type, topic: str, callback: Any, profile: QoSProfile, **kwargs: Any
+    ) -> None:
+        subscription = node.create_subscription(kind, topic, callback, profile, **kwargs)
+        session.subscriptions.append(subscription)
+
+    for tracker in session.trackers:
+        subscribe(
+            tracker.message_class,
+            tracker.topic,
+            partial(callbacks.on_tracks, tracker),
+            qos.tracks(),
+            raw=True,
+            qos_overriding_options=qos.overridable(),
+        )
+    if config.use_map:
+        subscribe(OccupancyGrid, "~/map", callbacks.on_map, qos.map_())
+    if config.predictor.robot == "odometry":
+        subscribe(Odometry, "~/odometry", callbacks.on_odometry, qos.odometry())
+    if config.predictor.robot != "none":
+        # Paths have thousands of poses, which rclpy would take longer than a tick to convert.
+        on_plan = partial(callbacks.on_plan, PlanDecoder(definitions_of(PATH)))
+        subscribe(Path, "~/plan", on_plan, qos.plan(), raw=True)

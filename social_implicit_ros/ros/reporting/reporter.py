@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -15,6 +15,7 @@ from rclpy.publisher import Publisher
 from social_implicit_ros.prediction.health.findings import Announcer, Finding, Level
 from social_implicit_ros.prediction.health.snapshot import NodeState
 from social_implicit_ros.prediction.predictor import Predictor
+from social_implicit_ros.prediction.update import Refusal
 from social_implicit_ros.ros.messages import stamp_to_msg
 from social_implicit_ros.ros.reporting.diagnostics import DiagnosticsLog
 from social_implicit_ros.types import plain_frame
@@ -65,6 +66,13 @@ class Reporter:
         """Counts a message that was rejected, and warns."""
         self.log.add_refusal(kind, why)
         self.warn(kind, why)
+
+    def pass_on(self, refusals: Iterable[Refusal], corrections: Iterable[str]) -> None:
+        """Reports what the predictor refused and corrected."""
+        for text in corrections:
+            self.warn("correction", text)
+        for refusal in refusals:
+            self.refuse(refusal.kind, refusal.text)
 
     def log_slash(self, frame_id: str) -> None:
         """Logs once that the leading slash of a frame is ignored."""
