@@ -12,11 +12,11 @@ from rich.table import Table
 
 from social_implicit_ros.commands import options as opt
 from social_implicit_ros.evaluation.benchmark.leave_one_out import ROBOT_ROWS, leave_one_out
-from social_implicit_ros.evaluation.benchmark.split_metrics import ROWS, Row
+from social_implicit_ros.evaluation.benchmark.split_metrics import ROWS
 from social_implicit_ros.evaluation.output_files import write_json
 from social_implicit_ros.evaluation.report.tables import metric_text
 from social_implicit_ros.evaluation.terminal import output_console
-from social_implicit_ros.metrics.table import DISTRIBUTION_SAMPLES
+from social_implicit_ros.metrics.table import DISTRIBUTION_SAMPLES, Metric
 from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 
 #: Name of the row of means over the splits, also in the results.
@@ -111,7 +111,7 @@ def _print_all_metrics(
 def _print_metrics(
     title: str,
     columns: Mapping[str, Mapping[str, float]],
-    rows: Mapping[str, Row],
+    rows: Mapping[str, Metric],
     console: Console,
 ) -> None:
     """Prints a row per metric that a column has, and a column per model."""
@@ -120,10 +120,10 @@ def _print_metrics(
         table.add_column(column, no_wrap=True)
     for heading in columns:
         table.add_column(heading, justify="right", min_width=8)
-    for name, row in rows.items():
+    for name, metric in rows.items():
         if any(name in metrics for metrics in columns.values()):
-            cells = (metric_text(metrics.get(name), row.unit) for metrics in columns.values())
-            table.add_row(name, row.unit, row.ideal, *cells)
+            cells = (metric_text(metrics.get(name), metric.unit) for metrics in columns.values())
+            table.add_row(name, metric.unit, metric.ideal, *cells)
     console.print(table)
 
 

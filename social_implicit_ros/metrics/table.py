@@ -35,12 +35,17 @@ class Metric:
 
     Attributes:
         measure: computes the values of a scene.
+        unit: unit of the metric; `%` for shares, and `count` for a number of positions at which the
+            published metric is undefined.
+        ideal: value of a perfect prediction, in the words of tables.
         reduce: computes the metric from the values of all scenes.
         of_few: whether it evaluates single samples, of which papers draw `FEW_SAMPLES`; all others
             evaluate the distribution, from `DISTRIBUTION_SAMPLES`.
     """
 
     measure: Measure
+    unit: str
+    ideal: str
     reduce: Callable[[FloatArray], float] = mean_of
     of_few: bool = False
 
@@ -82,24 +87,32 @@ def levels_of_scene(prediction: Prediction, _: FloatArray, truth: FloatArray) ->
     return ground_truth_levels(prediction, truth)
 
 
-#: Metric -> how it is computed.
+#: Metric -> how it is computed and displayed.
 METRICS = {
-    "minADE": Metric(_best_of_n, mean_of_column(0), of_few=True),
-    "minFDE": Metric(_best_of_n, mean_of_column(1), of_few=True),
-    "MR": Metric(lambda p, _, truth: missed(p.samples, truth).astype(np.float64), of_few=True),
-    "JADE": Metric(_joint, mean_of_column(0), of_few=True),
-    "JFDE": Metric(_joint, mean_of_column(1), of_few=True),
-    "CR": Metric(lambda p, _, truth: np.array([collision_rate(p.samples)]), of_few=True),
-    "ADE_mean": Metric(_mean_path, mean_of_column(0)),
-    "FDE_mean": Metric(_mean_path, mean_of_column(1)),
-    "AMD": Metric(amd_of_scene, mean_of_column(0)),
-    "AMV": Metric(lambda p, _, truth: np.array([mean_covariance_eigenvalue(p.samples)])),
-    "KDE_NLL": Metric(kde_of_scene, mean_of_column(0)),
-    "ES": Metric(lambda p, _, truth: energy_score(p.samples, truth).mean(axis=1)),
-    "NLL": Metric(lambda p, _, truth: gaussian_nll(p.mean, p.covariance, truth).mean(axis=1)),
-    "coverage_95": Metric(levels_of_scene, lambda levels: coverage(levels, 0.95)),
-    "R_avg": Metric(levels_of_scene, lambda levels: reliability_scores(levels)[0]),
-    "R_min": Metric(levels_of_scene, lambda levels: reliability_scores(levels)[1]),
+    "minADE": Metric(_best_of_n, "m", "low", mean_of_column(0), of_few=True),
+    "minFDE": Metric(_best_of_n, "m", "low", mean_of_column(1), of_few=True),
+    "MR": Metric(
+        lambda p, _, truth: missed(p.samples, truth).astype(np.float64), "%", "low", of_few=True
+    ),
+    "JADE": Metric(_joint, "m", "low", mean_of_column(0), of_few=True),
+    "JFDE": Metric(_joint, "m", "low", mean_of_column(1), of_few=True),
+    "CR": Metric(
+        lambda p, _, truth: np.array([collision_rate(p.samples)]), "%", "low", of_few=True
+    ),
+    "ADE_mean": Metric(_mean_path, "m", "low", mean_of_column(0)),
+    "FDE_mean": Metric(_mean_path, "m", "low", mean_of_column(1)),
+    "AMD": Metric(amd_of_scene, "", "1.253", mean_of_column(0)),
+    "AMV": Metric(
+        lambda p, _, truth: np.array([mean_covariance_eigenvalue(p.samples)]), "m^2", "low"
+    ),
+    "KDE_NLL": Metric(kde_of_scene, "nats", "low", mean_of_column(0)),
+    "ES": Metric(lambda p, _, truth: energy_score(p.samples, truth).mean(axis=1), "m", "low"),
+    "NLL": Metric(
+        lambda p, _, truth: gaussian_nll(p.mean, p.covariance, truth).mean(axis=1), "nats", "low"
+    ),
+    "coverage_95": Metric(levels_of_scene, "%", "95", lambda levels: coverage(levels, 0.95)),
+    "R_avg": Metric(levels_of_scene, "%", "100", lambda levels: reliability_scores(levels)[0]),
+    "R_min": Metric(levels_of_scene, "%", "100", lambda levels: reliability_scores(levels)[1]),
 }
 
 

@@ -19,7 +19,6 @@ from rich.console import Console
 from social_implicit_ros.evaluation.benchmark.split_metrics import (
     ROWS,
     Metrics,
-    Row,
     average_metrics,
     candidate,
     evaluate_split,
@@ -49,7 +48,7 @@ _REPLANNING_STEP = round(REPLANNING_S / STEP_S) - 1
 OVER_KALMAN = "error_1.2s_over_kalman"
 
 #: Metrics in the order of tables.
-ROBOT_ROWS: dict[str, Row] = {
+ROBOT_ROWS: dict[str, Metric] = {
     **{
         name: ROWS[name]
         for name in (
@@ -58,8 +57,8 @@ ROBOT_ROWS: dict[str, Row] = {
             *("fde_over_cv_stopped", "fde_over_cv_started", "head_on_rate", "head_on_rate_people"),
         )
     },
-    OVER_KALMAN: Row(
-        Metric(lambda p, _, truth: distances(p.mean, truth)[:, _REPLANNING_STEP]), "", "low"
+    OVER_KALMAN: Metric(
+        lambda p, _, truth: distances(p.mean, truth)[:, _REPLANNING_STEP], "", "low"
     ),
 }
 
@@ -155,7 +154,7 @@ def robot_metrics(
     windows = list(chain.from_iterable(map(robot_windows, recordings)))
     over_kalman = is_fast(recordings)
     metrics = {
-        name: row.metric for name, row in ROBOT_ROWS.items() if over_kalman or name != OVER_KALMAN
+        name: metric for name, metric in ROBOT_ROWS.items() if over_kalman or name != OVER_KALMAN
     }
     found = reduced(
         metrics,

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from rich.console import Console
@@ -67,21 +67,6 @@ Metrics = dict[str, float]
 Result = TypeVar("Result")
 
 
-class Row(NamedTuple):
-    """A metric in the tables.
-
-    Attributes:
-        metric: how it is computed.
-        unit: unit of the values; `count` for the number of positions at which the published AMD or
-            KDE is undefined, so that the mean uses a substitute.
-        ideal: value of a perfect prediction.
-    """
-
-    metric: Metric
-    unit: str
-    ideal: str
-
-
 def _ratio_of_means(values: FloatArray) -> float:
     return mean_of(values[:, 0]) / mean_of(values[:, 1])
 
@@ -91,49 +76,49 @@ def _count(values: FloatArray) -> float:
 
 
 #: Every metric of the benchmark in the order of tables and files.
-ROWS: dict[str, Row] = {
-    "ade": Row(METRICS["minADE"], "m", "low"),
-    "fde": Row(METRICS["minFDE"], "m", "low"),
-    "mean_ade": Row(METRICS["ADE_mean"], "m", "low"),
-    "mean_fde": Row(METRICS["FDE_mean"], "m", "low"),
-    "jade": Row(METRICS["JADE"], "m", "low"),
-    "jfde": Row(METRICS["JFDE"], "m", "low"),
-    "miss_rate": Row(METRICS["MR"], "%", "low"),
-    "collision_rate": Row(METRICS["CR"], "%", "low"),
-    "amd": Row(METRICS["AMD"], "", "1.253"),
-    "amv": Row(METRICS["AMV"], "m^2", "low"),
-    "kde": Row(METRICS["KDE_NLL"], "nats", "low"),
-    "energy": Row(METRICS["ES"], "m", "low"),
-    "nll": Row(METRICS["NLL"], "nats", "low"),
-    "coverage_95": Row(METRICS["coverage_95"], "%", "95"),
-    "r_avg": Row(METRICS["R_avg"], "%", "100"),
-    "r_min": Row(METRICS["R_min"], "%", "100"),
-    "r_avg_pooled": Row(
-        Metric(levels_of_scene, lambda levels: pooled_reliability_scores(levels)[0]), "%", "100"
+ROWS: dict[str, Metric] = {
+    "ade": METRICS["minADE"],
+    "fde": METRICS["minFDE"],
+    "mean_ade": METRICS["ADE_mean"],
+    "mean_fde": METRICS["FDE_mean"],
+    "jade": METRICS["JADE"],
+    "jfde": METRICS["JFDE"],
+    "miss_rate": METRICS["MR"],
+    "collision_rate": METRICS["CR"],
+    "amd": METRICS["AMD"],
+    "amv": METRICS["AMV"],
+    "kde": METRICS["KDE_NLL"],
+    "energy": METRICS["ES"],
+    "nll": METRICS["NLL"],
+    "coverage_95": METRICS["coverage_95"],
+    "r_avg": METRICS["R_avg"],
+    "r_min": METRICS["R_min"],
+    "r_avg_pooled": Metric(
+        levels_of_scene, "%", "100", lambda levels: pooled_reliability_scores(levels)[0]
     ),
-    "r_min_pooled": Row(
-        Metric(levels_of_scene, lambda levels: pooled_reliability_scores(levels)[1]), "%", "100"
+    "r_min_pooled": Metric(
+        levels_of_scene, "%", "100", lambda levels: pooled_reliability_scores(levels)[1]
     ),
-    "coverage_50_standing": Row(
-        Metric(standing_levels, partial(coverage, confidence=STANDING_CONFIDENCE)), "%", "50"
+    "coverage_50_standing": Metric(
+        standing_levels, "%", "50", partial(coverage, confidence=STANDING_CONFIDENCE)
     ),
-    "area_95_walking": Row(
-        Metric(walking_regions, partial(area_at_coverage, confidence=AREA_CONFIDENCE)), "m^2", "low"
+    "area_95_walking": Metric(
+        walking_regions, "m^2", "low", partial(area_at_coverage, confidence=AREA_CONFIDENCE)
     ),
-    "fde_over_cv_stopped": Row(
-        Metric(partial(final_errors, of=has_stopped), _ratio_of_means), "", "low"
+    "fde_over_cv_stopped": Metric(
+        partial(final_errors, of=has_stopped), "", "low", _ratio_of_means
     ),
-    "fde_over_cv_started": Row(
-        Metric(partial(final_errors, of=has_started), _ratio_of_means), "", "low"
+    "fde_over_cv_started": Metric(
+        partial(final_errors, of=has_started), "", "low", _ratio_of_means
     ),
-    "head_on_rate": Row(
-        Metric(head_on_distances, lambda values: mean_of(values[:, 0] < HEAD_ON_M)), "%", "low"
+    "head_on_rate": Metric(
+        head_on_distances, "%", "low", lambda values: mean_of(values[:, 0] < HEAD_ON_M)
     ),
-    "head_on_rate_people": Row(
-        Metric(head_on_distances, lambda values: mean_of(values[:, 1] < HEAD_ON_M)), "%", ""
+    "head_on_rate_people": Metric(
+        head_on_distances, "%", "", lambda values: mean_of(values[:, 1] < HEAD_ON_M)
     ),
-    "amd_undefined": Row(Metric(amd_of_scene, _count), "count", "0"),
-    "kde_degenerate": Row(Metric(kde_of_scene, _count), "count", "0"),
+    "amd_undefined": Metric(amd_of_scene, "count", "0", _count),
+    "kde_degenerate": Metric(kde_of_scene, "count", "0", _count),
 }
 #: Metrics that are printed without --all-metrics, and metrics that include single agents.
 DISPLACEMENT, JOINT = ("ade", "fde"), ("jade", "jfde", "collision_rate")
@@ -181,8 +166,8 @@ def evaluate_split(
         `kde_degenerate`, the numbers of positions at which the published AMD or KDE is undefined.
     """
     chosen = ROWS if all_metrics else {name: ROWS[name] for name in DISPLACEMENT}
-    few = n_samples, [row.metric for row in chosen.values() if row.metric.of_few]
-    many = DISTRIBUTION_SAMPLES, [row.metric for row in chosen.values() if not row.metric.of_few]
+    few = n_samples, [metric for metric in chosen.values() if metric.of_few]
+    many = DISTRIBUTION_SAMPLES, [metric for metric in chosen.values() if not metric.of_few]
 
     def measure(
         wanted: Sequence[tuple[int, list[Metric]]], index: int, scene: Scene
@@ -200,9 +185,9 @@ def evaluate_split(
     parts = list(each(of_crowd, range(len(crowds)), crowds))
     if all_metrics:
         alone = [scene for scene in test_scenes if len(scene.ids) == 1]
-        joint = n_samples, [ROWS[name].metric for name in JOINT]
+        joint = n_samples, [ROWS[name] for name in JOINT]
         parts += each(partial(measure, [joint]), range(len(alone)), alone)
-    return reduced({name: row.metric for name, row in chosen.items()}, parts)
+    return reduced(chosen, parts)
 
 
 def average_metrics(splits: Iterable[Mapping[str, float]]) -> Metrics:
