@@ -23,25 +23,6 @@ SCENES_BYTES = 4_000_000
 #: Minimum reliability of regions that are called calibrated, see docs/metrics.md.
 CALIBRATED_R_AVG, CALIBRATED_R_MIN = 0.95, 0.90
 
-#: One line about each metric; docs/evaluation.md says more.
-MEANINGS = {
-    "best_ade": "distance of the best of N samples from the ground truth, mean over the horizon",
-    "best_fde": "the same at the end of the horizon",
-    "mean_ade": "distance of the mean trajectory from the ground truth, mean over the horizon",
-    "mean_fde": "the same at the end of the horizon",
-    "miss_rate": "share of predictions of which no sample ends within 2 m of the ground truth",
-    "collision_rate": "share of people whose samples pass within 0.2 m of another person's",
-    "amd": "distance of the ground truth in units of the predicted spread: 1.253 if calibrated",
-    "amv": "width of the predictions: among calibrated ones, lower is better",
-    "kde": "negative log-likelihood of the ground truth, from the density of all samples",
-    "energy": "mean sample error minus half the mean distance between samples",
-    "coverage_95": "share of ground-truth positions inside the 95 % region",
-    "r_avg": "agreement of confidence and coverage, mean over confidences and steps; 95 is good",
-    "r_min": "the same at the worst confidence and step; 90 is good",
-    "latency_ms_median": "time for histories and model of one tick, on the evaluating machine",
-    "latency_ms_p99": "the same, exceeded by one tick in a hundred",
-}
-
 
 def report_page(
     results: Mapping[str, Any], highlights: Iterable[tuple[str, Mapping[str, Any]]]
@@ -56,10 +37,7 @@ def report_page(
     data = {
         "results": results,
         "summaries": {name: summary(results, name) for name in models},
-        "figures": [
-            {"name": name, "meaning": MEANINGS[name], **asdict(style)}
-            for name, style in STYLES.items()
-        ],
+        "figures": [{"name": name, **asdict(style)} for name, style in STYLES.items()],
         "orders": {"speed": SPEED_NAMES, "crowd": CROWD_NAMES},
         "tracker": tracker_rows(results),
         **_chosen(highlights, results),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,43 +17,100 @@ from social_implicit_ros.untrusted_files import printable_text
 
 @dataclass(frozen=True)
 class MetricStyle:
-    """How a metric is displayed.
+    """How a metric of `evaluate_bag` is displayed.
 
     Attributes:
         label: name in tables.
         unit: unit in tables.
+        meaning: one line for the report; docs/evaluation.md says more.
         ideal: value of a perfect prediction.
         best: `low`, `high`, the best value, or `narrow`: low among the models whose regions
             cover the ground truth.
+        digits: decimals of a value that is neither a share nor a latency.
     """
 
     label: str
     unit: str
-    ideal: str
-    best: str | float
+    meaning: str = ""
+    ideal: str = "low"
+    best: str | float = "low"
+    digits: int = 3
+
+    @property
+    def heading(self) -> str:
+        """Label and unit."""
+        return f"{self.label} [{self.unit}]" if self.unit else self.label
 
 
-#: Metric -> how it is displayed, in the order of tables.
+#: Metric of all predictions -> how it is displayed, in the order of tables.
 STYLES: dict[str, MetricStyle] = {
-    "best_ade": MetricStyle("ADE, best of N", "m", "low", "low"),
-    "best_fde": MetricStyle("FDE, best of N", "m", "low", "low"),
-    "mean_ade": MetricStyle("ADE, mean trajectory", "m", "low", "low"),
-    "mean_fde": MetricStyle("FDE, mean trajectory", "m", "low", "low"),
-    "miss_rate": MetricStyle("miss rate (2 m)", "%", "low", "low"),
-    "collision_rate": MetricStyle("collision rate", "%", "low", "low"),
-    "amd": MetricStyle("AMD", "", "1.253", 1.2533),
-    "amv": MetricStyle("AMV", "m²", "low", "narrow"),
-    "kde": MetricStyle("KDE", "nats", "low", "low"),
-    "energy": MetricStyle("energy score", "m", "low", "low"),
-    "coverage_95": MetricStyle("inside 95 % region", "%", "95", 0.95),
-    "r_avg": MetricStyle("R_avg", "%", "100", "high"),
-    "r_min": MetricStyle("R_min", "%", "100", "high"),
-    "latency_ms_median": MetricStyle("latency, median", "ms", "low", "low"),
-    "latency_ms_p99": MetricStyle("latency, p99", "ms", "low", "low"),
+    "best_ade": MetricStyle(
+        "ADE, best of N", "m", "mean distance of the best of N samples from the ground truth"
+    ),
+    "best_fde": MetricStyle("FDE, best of N", "m", "the same at the end of the horizon"),
+    "mean_ade": MetricStyle(
+        "ADE, mean trajectory", "m", "mean distance of the mean trajectory from the ground truth"
+    ),
+    "mean_fde": MetricStyle("FDE, mean trajectory", "m", "the same at the end of the horizon"),
+    "miss_rate": MetricStyle(
+        "miss rate (2 m)", "%", "share of predictions without a sample within 2 m at the end"
+    ),
+    "collision_rate": MetricStyle(
+        "collision rate", "%", "share of people whose samples pass within 0.2 m of another person's"
+    ),
+    "amd": MetricStyle(
+        "AMD", "", "error in units of the predicted spread: 1.253 if calibrated", "1.253", 1.2533
+    ),
+    "amv": MetricStyle(
+        "AMV", "m²", "width of predictions: among calibrated ones, lower is better", best="narrow"
+    ),
+    "kde": MetricStyle(
+        "KDE", "nats", "negative log-likelihood of the ground truth in the density of all samples"
+    ),
+    "energy": MetricStyle(
+        "energy score", "m", "mean sample error minus half the mean distance between samples"
+    ),
+    "coverage_95": MetricStyle(
+        "inside 95 % region", "%", "share of ground truth inside the 95 % region", "95", 0.95
+    ),
+    "r_avg": MetricStyle(
+        "R_avg", "%", "mean agreement of confidence and coverage; 95 is good", "100", "high"
+    ),
+    "r_min": MetricStyle(
+        "R_min", "%", "the same at the worst confidence and step; 90 is good", "100", "high"
+    ),
+    "latency_ms_median": MetricStyle(
+        "latency, median", "ms", "time for histories and model of a tick, on the evaluating machine"
+    ),
+    "latency_ms_p99": MetricStyle(
+        "latency, p99", "ms", "the same, exceeded by one tick in a hundred"
+    ),
 }
+#: The same for metrics against an independent ground truth.
+TRACKER_STYLES: dict[str, MetricStyle] = {
+    "predicted": MetricStyle("person-time predicted", "%"),
+    "surplus": MetricStyle("surplus predictions", "%"),
+    "id_changes": MetricStyle("id changes of a person", "", digits=2),
+    "mean_ade": STYLES["mean_ade"],
+    "mean_fde": STYLES["mean_fde"],
+    "median_fde": MetricStyle("median FDE", "m"),
+    "coverage_50": MetricStyle("inside 50 % region", "%"),
+    "coverage_95": STYLES["coverage_95"],
+    "end_change_m": MetricStyle("end point, change a tick", "m"),
+    "radius_change": MetricStyle("95 % radius, change a tick", "%"),
+}
+#: Metrics of tracks of one age -> heading on the terminal, and label on the page.
+_BY_AGE = {
+    "mean_ade": "ADE",
+    "mean_fde": "FDE",
+    "median_fde": "median",
+    "coverage_50": "50 %",
+    "coverage_95": "95 %",
+}
+_BY_AGE_ON_PAGE = {"mean_fde": "FDE [m]", "coverage_95": "inside 95 % region [%]"}
 
 
-def metric_text(value: float | None, unit: str) -> str:
+def metric_text(value: float | None, unit: str, digits: int = 3) -> str:
     """Formats a metric for tables; a dash if it is unknown."""
     if value is None or math.isnan(value):
         return "-"
@@ -63,21 +120,17 @@ def metric_text(value: float | None, unit: str) -> str:
         return f"{100.0 * value:.1f}"
     if unit == "ms":
         return f"{value:.2f}"
-    return f"{value:.3f}" if abs(value) < 1000 else f"{value:.3g}"
+    return f"{value:.{digits}f}" if abs(value) < 1000 else f"{value:.3g}"
 
 
 def print_results(results: Mapping[str, Any], console: Console) -> None:
     """Prints the recordings, the metrics of every model, notes and problems."""
     models = results["models"]
-    table = Table(title=plain(_title(results)))
-    table.add_column("metric", no_wrap=True)
-    for name in models:
-        table.add_column(plain(short_name(name)), justify="right", min_width=8)
+    table = _table_of_models(plain(_title(results)), models)
     table.add_column("ideal", justify="right")
     for metric, style in STYLES.items():
-        label = f"{style.label} [{style.unit}]" if style.unit else style.label
         cells = (metric_text(model["figures"][metric], style.unit) for model in models.values())
-        table.add_row(escape(label), *cells, style.ideal)
+        table.add_row(escape(style.heading), *cells, style.ideal)
     console.print(table)
     for bag in results["bags"]:
         for note in bag["notes"]:
@@ -117,33 +170,6 @@ def _title(results: Mapping[str, Any]) -> str:
     )
 
 
-#: Metric -> label, and format.
-_LABELS: dict[str, tuple[str, str]] = {
-    "predicted": ("person-time predicted [%]", "%"),
-    "surplus": ("surplus predictions [%]", "%"),
-    "id_changes": ("id changes of a person", ".2f"),
-    "mean_ade": ("ADE, mean trajectory [m]", ".3f"),
-    "mean_fde": ("FDE, mean trajectory [m]", ".3f"),
-    "median_fde": ("median FDE [m]", ".3f"),
-    "coverage_50": ("inside 50 % region [%]", "%"),
-    "coverage_95": ("inside 95 % region [%]", "%"),
-    "end_change_m": ("end point, change a tick [m]", ".3f"),
-    "radius_change": ("95 % radius, change a tick [%]", "%"),
-}
-_BY_AGE: dict[str, tuple[str, str]] = {
-    "futures": ("n", "d"),
-    "mean_ade": ("ADE", ".3f"),
-    "mean_fde": ("FDE", ".3f"),
-    "median_fde": ("median", ".3f"),
-    "coverage_50": ("50 %", "%"),
-    "coverage_95": ("95 %", "%"),
-}
-
-
-#: Metrics of each age on the page.
-_ON_PAGE = ("mean_fde", "coverage_95")
-
-
 def print_tracker(results: Mapping[str, Any], console: Console) -> None:
     """Prints the metrics that need an independent ground truth, if there is one."""
     found = _found(results)
@@ -152,26 +178,22 @@ def print_tracker(results: Mapping[str, Any], console: Console) -> None:
     primary = next(iter(found.values()))
     rate_hz = results["settings"]["tick_rate_hz"]
     when = f"at {rate_hz:g} ticks per second" if rate_hz else "at every message"
-    table = Table(
-        title=f"{primary['people']} people, {primary['person_ticks']} predictions due {when}"
-    )
-    table.add_column("metric", no_wrap=True)
-    for name in found:
-        table.add_column(plain(short_name(name)), justify="right", min_width=8)
-    for key, (label, form) in _LABELS.items():
-        table.add_row(escape(label), *(_text(entry[key], form) for entry in found.values()))
+    title = f"{primary['people']} people, {primary['person_ticks']} predictions due {when}"
+    table = _table_of_models(title, found)
+    for key, style in TRACKER_STYLES.items():
+        table.add_row(escape(style.heading), *_cells(key, found.values()))
     console.print(table)
     table = Table(title="by age of the track: ADE, FDE and its median in m, coverage in %")
     for column in ("age", "model"):
         table.add_column(column, no_wrap=True)
-    for label, _ in _BY_AGE.values():
-        table.add_column(label, justify="right")
+    for heading in ("n", *_BY_AGE.values()):
+        table.add_column(heading, justify="right")
     for name, entry in found.items():
         groups = [group for group in entry["by_age"] if group["futures"]]
         for group in groups:
-            cells = (_text(group[key], form) for key, (_, form) in _BY_AGE.items())
-            label = plain(short_name(name))
-            table.add_row(group["name"], label, *cells, end_section=group is groups[-1])
+            cells = (cell for key in _BY_AGE for cell in _cells(key, [group]))
+            row = group["name"], plain(short_name(name)), str(group["futures"]), *cells
+            table.add_row(*row, end_section=group is groups[-1])
     if table.rows:
         console.print(table)
 
@@ -184,25 +206,30 @@ def tracker_rows(results: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
     models = list(_found(results).values())
     if not models:
         return []
-    rows = [
-        (label, [_text(model[key], form) for model in models])
-        for key, (label, form) in _LABELS.items()
-    ]
-    for at, group in enumerate(models[0]["by_age"]):
-        ages = [model["by_age"][at] for model in models]
-        for key in _ON_PAGE if group["futures"] else ():
-            label, form = _LABELS[key]
-            name = f"{label.replace(', mean trajectory', '')}, age {group['name']}"
-            rows.append((name, [_text(age[key], form) for age in ages]))
+    rows = [(style.heading, _cells(key, models)) for key, style in TRACKER_STYLES.items()]
+    for of_models in zip(*(model["by_age"] for model in models), strict=True):
+        if of_models[0]["futures"]:
+            rows += [
+                (f"{label}, age {of_models[0]['name']}", _cells(key, of_models))
+                for key, label in _BY_AGE_ON_PAGE.items()
+            ]
     return rows
+
+
+def _cells(metric: str, of_models: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The values of a metric of `TRACKER_STYLES`, as text."""
+    style = TRACKER_STYLES[metric]
+    return [metric_text(values[metric], style.unit, style.digits) for values in of_models]
+
+
+def _table_of_models(title: str, models: Iterable[str]) -> Table:
+    table = Table(title=title)
+    table.add_column("metric", no_wrap=True)
+    for name in models:
+        table.add_column(plain(short_name(name)), justify="right", min_width=8)
+    return table
 
 
 def _found(results: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     models = results["models"]
     return {name: model["tracker"] for name, model in models.items() if "tracker" in model}
-
-
-def _text(value: float | None, form: str) -> str:
-    if value is None:
-        return "-"
-    return f"{100.0 * value:.1f}" if form == "%" else f"{value:{form}}"

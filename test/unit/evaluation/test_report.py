@@ -21,7 +21,8 @@ from social_implicit_ros.evaluation.parts import read_part
 from social_implicit_ros.evaluation.report import highlights
 from social_implicit_ros.evaluation.report import page as report_module
 from social_implicit_ros.evaluation.report.highlights import encoded_walls
-from social_implicit_ros.evaluation.report.page import MEANINGS, summary
+from social_implicit_ros.evaluation.report.page import summary
+from social_implicit_ros.evaluation.report.tables import STYLES
 from social_implicit_ros.evaluation.tally import Tally, metrics_of
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.types import Prediction, Tracks
@@ -169,7 +170,8 @@ class TestContent:
             assert errors / sum(entry["futures"]) == pytest.approx(mean, abs=2e-3)
 
     def test_every_metric_is_explained(self):
-        assert set(MEANINGS) == set(metrics_of(Tally.empty([0.4])))
+        assert set(STYLES) == set(metrics_of(Tally.empty([0.4])))
+        assert all(style.meaning for style in STYLES.values())
 
     @pytest.mark.parametrize(
         ("coverage", "r_avg", "r_min", "says"),
@@ -259,7 +261,7 @@ class TestInTheBrowser:
         for plot in ("horizon", "reliability", "speed", "crowd", "history", "map"):
             marks = page.find_elements("css selector", f"#plot-{plot} .trace, #plot-{plot} .hm")
             assert marks, plot
-        assert len(page.find_elements("css selector", "#figures tbody tr")) == len(MEANINGS)
+        assert len(page.find_elements("css selector", "#figures tbody tr")) == len(STYLES)
         assert len(page.find_elements("css selector", "#moments canvas")) >= 2
 
     def test_it_opens_at_the_frame_with_the_most_complete_people(self, page, report):
