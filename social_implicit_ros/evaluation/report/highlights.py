@@ -237,7 +237,6 @@ class TrackMap:
         self._cells: IntArray = np.empty((0, 2), dtype=np.int64)
         self._sums = np.empty((0, len(self._models), 2))
         self._tracks: dict[str, list[tuple[float, float]]] = {}
-        self._ranks: list[tuple[int, str]] = []  # a heap of negative ranks
         self._drawn_ns = 0
 
     def add(self, measures: Mapping[str, Measures]) -> None:
@@ -273,7 +272,9 @@ class TrackMap:
             sums.append(np.zeros((len(rows), len(of_models), 2)))
             sums[-1][:, model, 0], sums[-1][:, model, 1] = 1.0, measures.fde_m[rows]
         self._add_up(np.concatenate(cells), np.concatenate(sums))
-        while len(self._cells) > MAX_CELLS or self._n_per_side() > MAX_CELLS_PER_SIDE:
+        while len(self._cells) > MAX_CELLS or (
+            len(self._cells) and np.ptp(self._cells, axis=0).max() >= MAX_CELLS_PER_SIDE
+        ):
             self._cell_m *= 2
             self._add_up(self._cells // 2, self._sums)
 
@@ -285,38 +286,29 @@ class TrackMap:
             -1, *sums.shape[1:]
         )
 
-    def _n_per_side(self) -> int:
-        """Number of columns or of rows of the map, whichever is larger."""
-        return int(np.ptp(self._cells, axis=0).max()) + 1 if len(self._cells) else 0
-
     def _add_tracks(self, tick: ScoredTick) -> None:
-        for agent, (x, y) in zip(tick.forecast.ids, tick.forecast.present_m.tolist(), strict=True):
+        """Adds the present positions. Of more tracks, those with the lowest checksums are drawn."""
+        agents, places = tick.forecast.ids, tick.forecast.present_m.tolist()
+        known = {(_checksum(agent), agent) for agent in (*self._tracks, *agents)}
+        drawn = [agent for _, agent in heapq.nsmallest(N_TRACKS, known)]
+        self._tracks = {agent: self._tracks.get(agent, []) for agent in drawn}
+        for agent, (x, y) in zip(agents, places, strict=True):
             points = self._tracks.get(agent)
-            if points is None:
-                points = self._begin(agent)
             if points is None or len(points) >= TRACK_POINTS:
                 continue
             if not points or math.dist(points[-1], (x, y)) >= TRACK_SPACING_M:
                 points.append((x, y))
 
-    def _begin(self, agent: str) -> list[tuple[float, float]] | None:
-        """Begins a track if the agent is drawn, else None; the lowest checksums are drawn."""
-        rank = zlib.crc32(agent.encode(errors="backslashreplace"))
-        if len(self._ranks) >= N_TRACKS:
-            if rank >= -self._ranks[0][0]:
-                return None
-            _, out = heapq.heappop(self._ranks)
-            del self._tracks[out]
-        heapq.heappush(self._ranks, (-rank, agent))
-        self._tracks[agent] = []
-        return self._tracks[agent]
+
+def _checksum(agent: str) -> int:
+    return zlib.crc32(agent.encode(errors="backslashreplace"))
 
 
 def shown_id(agent: str) -> str:
     """Shortens an id for the page; a checksum distinguishes ids that begin alike."""
     if len(agent) <= MAX_ID:
         return agent
-    return f"{agent[: MAX_ID - 10]}~{zlib.crc32(agent.encode(errors='backslashreplace')):08x}"
+    return f"{agent[: MAX_ID - 10]}~{_checksum(agent):08x}"
 
 
 def _nearest_to_all(places_m: FloatArray) -> IntArray:
