@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -122,14 +123,14 @@ class BeliefBuilder:
         """Adds the forecast of a tick."""
         prediction = extend_prediction(forecast.prediction, forecast.present_m, N_STEPS)
         self._ticks += [tick] * len(forecast.ids)
+        self._parts.append((forecast.present_m, without_samples(prediction)))
         if self._has_modes:
             self._modes.append(representative_paths(prediction, N_MODES))
-        self._parts.append((forecast.present_m, without_samples(prediction)))
 
-    def beliefs(self, n_ticks: int) -> dict[str, Belief]:
-        """Beliefs by kind: `standing`, `mean`, `regions`, and `modes` if they are collected."""
-        present_m = np.concatenate([part for part, _ in self._parts])
-        predictions = [prediction for _, prediction in self._parts]
+    def belief(self, kind: str, n_ticks: int) -> Belief:
+        """The predictions as `standing`, `mean`, `regions`, or, if they are collected, `modes`."""
+        presents_m, predictions = zip(*self._parts, strict=True)
+        present_m = np.concatenate(presents_m)
         regions = Belief(
             rows_of(np.array(self._ticks, dtype=np.int64), n_ticks),
             present_m,
@@ -139,12 +140,14 @@ class BeliefBuilder:
             joined_scales(predictions),
             has_regions=True,
         )
-        mean = regions.without_regions()
-        kinds = {"standing": regions.standing(), "mean": mean, "regions": regions}
-        if self._has_modes:
-            paths, shares = (np.concatenate(part) for part in zip(*self._modes, strict=True))
-            kinds["modes"] = replace(mean, mean_m=paths, weights=shares)
-        return kinds
+        if kind == "regions":
+            return regions
+        if kind == "standing":
+            return regions.standing()
+        if kind == "mean":
+            return regions.without_regions()
+        paths_m, weights = (np.concatenate(part) for part in zip(*self._modes, strict=True))
+        return replace(regions.without_regions(), mean_m=paths_m, weights=weights)
 
 
 def oracle(people: People, stamps_ns: Sequence[int]) -> Belief:
@@ -182,53 +185,60 @@ def rows_of(ticks: IntArray, n_ticks: int) -> IntArray:
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
-    """Data from which people who react to a robot are simulated.
+class Crowd:
+    """The people of a recording, and predictions of them, at the F control ticks of a robot.
 
     Attributes:
         people: the recorded people.
-        known_ns: (P,) times from which collisions with each person count, integer nanoseconds; see
-            `NEW_S`.
         first_ns: stamp of the first tick, integer nanoseconds.
         period_ns: time between two ticks, integer nanoseconds.
-        frame_id: frame of the positions.
-        predictors: models and kinds of belief.
+        n_ticks: number of ticks F.
+        beliefs: predictions of the recorded people by predictor, in the order of tables.
+        predictors: model and kind of belief of each predictor except the oracle.
         new_predictor: creates a predictor with an empty history for the name of a model.
-    """
-
-    people: People
-    known_ns: IntArray
-    first_ns: int
-    period_ns: int
-    frame_id: str
-    predictors: Predictors
-    new_predictor: Callable[[str], Predictor]
-
-
-@dataclass(frozen=True, eq=False)
-class Crowd:
-    """Positions of people, and beliefs, at the F control ticks of a robot.
-
-    Attributes:
-        period_s: time between two ticks, seconds.
-        present_m: (F * SUBSTEPS, A, 2) positions of people, metres; NaN for none.
-        beliefs: beliefs by predictor, in the order of tables.
+        frame_id: frame of the positions.
         notes: remarks for the output, such as which entries are left out.
-        scene: data of people who react; None for recorded people only.
         name: name of the recording, for errors.
     """
 
-    period_s: float
-    present_m: FloatArray
+    people: People
+    first_ns: int
+    period_ns: int
+    n_ticks: int
     beliefs: Mapping[str, Belief]
+    predictors: Predictors
+    new_predictor: Callable[[str], Predictor]
+    frame_id: str = "map"
     notes: tuple[str, ...] = ()
-    scene: Scene | None = None
     name: str = ""
 
     @property
-    def n_ticks(self) -> int:
-        """Number of ticks of the recording."""
-        return len(self.present_m) // SUBSTEPS
+    def period_s(self) -> float:
+        """Time between two ticks, seconds."""
+        return self.period_ns / NS_PER_S
+
+    @cached_property
+    def known_ns(self) -> IntArray:
+        """(P,) stamps from which collisions with each person count, see `NEW_S`.
+
+        They are 0 for people who are present at the first tick.
+        """
+        _, first = np.unique(self.people.people, return_index=True)
+        first_ns = self.people.stamps_ns[first]
+        return np.where(first_ns <= self.first_ns, 0, first_ns + round(NEW_S * NS_PER_S))
+
+    @cached_property
+    def present_m(self) -> FloatArray:
+        """(F * SUBSTEPS, A, 2) positions of people whose collisions count, metres; NaN for none."""
+        substeps = np.arange(self.n_ticks * SUBSTEPS)
+        times_ns = self.first_ns + substeps * (self.period_ns // SUBSTEPS)
+        present = []
+        for stamp_ns in times_ns.tolist():
+            who, where_m = self.people.present_at(stamp_ns)
+            present.append(where_m[self.known_ns[who] <= stamp_ns])
+        rows = rows_of(np.repeat(substeps, [len(p) for p in present]), len(present))
+        known_m = np.concatenate([*present, np.full((1, 2), np.nan)])
+        return np.asarray(known_m[rows])
 
 
 def crowd_of(
@@ -247,53 +257,69 @@ def crowd_of(
     Raises:
         RecordingError: the recording is damaged, or nobody could be predicted.
     """
-    settings = request.settings
+    settings, floor_plan = request.settings, request.floor_plan(source.path)
     reference = None
     if request.faults is not None:
         reference = with_simulated_tracker(source, request.faults, settings)
-        people = reference.people
-    else:
-        # The replay counts what is left out.
-        people, _ = observed_people(source, settings, LeftOut())
-    models: dict[str, TrajectoryModel] = {VELOCITY: load_model("constant_velocity")}
-    models[KALMAN] = ConstantVelocityKalman()
-    models.update({name: load_model(of_split(name, source.path)) for name in request.models})
-    predictors = predictors_of(request.models)
+    # The replay counts what is left out.
+    people = reference.people if reference else observed_people(source, settings, LeftOut())[0]
+    models: dict[str, TrajectoryModel] = {
+        VELOCITY: load_model("constant_velocity"),
+        KALMAN: ConstantVelocityKalman(),
+        **{name: load_model(of_split(name, source.path)) for name in request.models},
+    }
     builders = {name: BeliefBuilder(has_modes=name in request.models) for name in models}
-    period_ns = round(NS_PER_S / settings.tick_rate_hz)
-    first_ns, n_ticks = None, 0
-    floor_plan = request.floor_plan(source.path)
     replay = BagReplay(source, models, settings, reference, floor_plan)
+    period_ns = round(NS_PER_S / settings.tick_rate_hz)
+    first_ns, n_ticks = _replayed(replay, builders, period_ns, advance)
+    if not n_ticks:
+        raise RecordingError(
+            f"{source.path}: nobody could be predicted; run evaluate_bag to see why"
+        )
+    predictors = predictors_of(request.models)
+    beliefs = {
+        name: builders[model].belief(kind, n_ticks) for name, (model, kind) in predictors.items()
+    }
+    beliefs[ORACLE] = oracle(people, (first_ns + period_ns * np.arange(n_ticks)).tolist())
+
+    def new_predictor(model: str) -> Predictor:
+        predictor = Predictor(models[model], predictor_config(source, settings), TransformBuffer())
+        predictor.floor_plan = None if floor_plan is None else floor_plan.prepare()
+        return predictor
+
+    return Crowd(
+        people,
+        first_ns,
+        period_ns,
+        n_ticks,
+        beliefs,
+        predictors,
+        new_predictor,
+        source.fixed_frame,
+        (*source.remarks, *(reference.notes if reference else ()), *replay.counts.notes()),
+        str(source.path),
+    )
+
+
+def _replayed(
+    replay: BagReplay,
+    builders: Mapping[str, BeliefBuilder],
+    period_ns: int,
+    advance: Callable[[int, int], None],
+) -> tuple[int, int]:
+    """Collects the forecasts; returns the stamp of the first tick, and the number of ticks."""
+    first_ns = n_ticks = 0
     for ticks in replay.ticks(advance):
         stamp_ns = ticks[VELOCITY].forecast.stamp_ns
-        first_ns = stamp_ns if first_ns is None else first_ns
+        if n_ticks == 0:
+            first_ns = stamp_ns
         tick, off_ns = divmod(stamp_ns - first_ns, period_ns)
         if tick < n_ticks or off_ns:  # time jumped: the rest is not comparable
             continue
         n_ticks = tick + 1
         for name, builder in builders.items():
             builder.add(tick, ticks[name].forecast)
-    if first_ns is None:
-        raise RecordingError(
-            f"{source.path}: nobody could be predicted; run evaluate_bag to see why"
-        )
-    stamps_ns = first_ns + period_ns * np.arange(n_ticks)
-    kinds = {name: builder.beliefs(n_ticks) for name, builder in builders.items()}
-    beliefs = {name: kinds[model][kind] for name, (model, kind) in predictors.items()}
-    beliefs[ORACLE] = oracle(people, stamps_ns.tolist())
-
-    def new_predictor(model: str) -> Predictor:
-        config = predictor_config(source, settings)
-        predictor = Predictor(models[model], config, TransformBuffer())
-        predictor.floor_plan = None if floor_plan is None else floor_plan.prepare()
-        return predictor
-
-    known_ns = _known_ns(people, first_ns)
-    frame_id = source.fixed_frame
-    scene = Scene(people, known_ns, first_ns, period_ns, frame_id, predictors, new_predictor)
-    present_m = _positions(people, known_ns, stamps_ns, period_ns)
-    notes = (*source.remarks, *(reference.notes if reference else ()), *replay.counts.notes())
-    return Crowd(period_ns / NS_PER_S, present_m, beliefs, notes, scene, str(source.path))
+    return first_ns, n_ticks
 
 
 def of_split(model: str, path: Path) -> str:
@@ -308,25 +334,3 @@ def of_split(model: str, path: Path) -> str:
         if path.stem in (*names, f"seq_{split}"):
             return model.replace("{split}", split)
     raise RecordingError(f"{path} is in no split of the benchmark: use a --model without {{split}}")
-
-
-def _known_ns(people: People, start_ns: int) -> IntArray:
-    """(P,) times from which collisions with each person count; 0 for people there at the start."""
-    _, first = np.unique(people.people, return_index=True)
-    known_ns = people.stamps_ns[first] + round(NEW_S * NS_PER_S)
-    known_ns[people.stamps_ns[first] <= start_ns] = 0
-    return known_ns
-
-
-def _positions(
-    people: People, known_ns: IntArray, stamps_ns: IntArray, period_ns: int
-) -> FloatArray:
-    """(F * SUBSTEPS, A, 2) positions of people whose collisions count, metres; NaN for none."""
-    times_ns = stamps_ns[0] + np.arange(len(stamps_ns) * SUBSTEPS) * (period_ns // SUBSTEPS)
-    present = []
-    for stamp_ns in times_ns.tolist():
-        who, where_m = people.present_at(stamp_ns)
-        present.append(where_m[known_ns[who] <= stamp_ns])
-    rows = rows_of(np.repeat(np.arange(len(present)), [len(p) for p in present]), len(present))
-    known_m = np.concatenate([*present, np.full((1, 2), np.nan)])
-    return np.asarray(known_m[rows])

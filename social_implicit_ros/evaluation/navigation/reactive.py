@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from social_implicit_ros.evaluation.navigation.crowd import SUBSTEPS, BeliefBuilder, Scene
+from social_implicit_ros.evaluation.navigation.crowd import SUBSTEPS, BeliefBuilder, Crowd
 from social_implicit_ros.evaluation.navigation.drive import (
     Episodes,
     least_m,
@@ -41,7 +41,7 @@ class ReactiveCrowd:
 
     def __init__(
         self,
-        scene: Scene,
+        crowd: Crowd,
         predictor: str,
         episodes: Episodes,
         setting: Setting,
@@ -54,8 +54,8 @@ class ReactiveCrowd:
         """Places the people as they were recorded at the starts.
 
         Args:
-            scene: the recording.
-            predictor: name of a predictor in `Crowd.beliefs`, except for the oracle.
+            crowd: the recording.
+            predictor: name of a predictor in `Crowd.predictors`.
             episodes: E episodes.
             setting: the planner and its parameters.
             radii_m: radii of the robot and of a person, metres.
@@ -65,15 +65,15 @@ class ReactiveCrowd:
         """
         self._shows_plan = shows_plan
         self.episodes, self._setting = episodes, setting
-        self.contact_m, self.period_s = sum(radii_m), scene.period_ns / NS_PER_S
-        self._scene, self._radii_m = scene, radii_m
-        model, self._kind = scene.predictors[predictor]
-        self._trackers = [scene.new_predictor(model) for _ in episodes.ticks]
-        self._starts_ns = scene.first_ns + episodes.ticks * scene.period_ns
-        n_before = round(_OBSERVED_S * NS_PER_S / scene.period_ns)
-        draws = np.random.default_rng(seed).random(len(scene.known_ns))
+        self.contact_m, self.period_s = sum(radii_m), crowd.period_s
+        self._crowd, self._radii_m = crowd, radii_m
+        model, self._kind = crowd.predictors[predictor]
+        self._trackers = [crowd.new_predictor(model) for _ in episodes.ticks]
+        self._starts_ns = crowd.first_ns + episodes.ticks * crowd.period_ns
+        n_before = round(_OBSERVED_S * NS_PER_S / crowd.period_ns)
+        draws = np.random.default_rng(seed).random(len(crowd.known_ns))
         self._recorded_m, who = self._paths(n_before, episodes.n_ticks)
-        self._known_ns, self._sees_robot = scene.known_ns[who], (draws < attentive)[who]
+        self._known_ns, self._sees_robot = crowd.known_ns[who], (draws < attentive)[who]
         self._now = n_before * SUBSTEPS  # index of the start in the recorded positions
         starts_m = episodes.start_m
         for step in range(-n_before, 0):
@@ -91,7 +91,7 @@ class ReactiveCrowd:
         for number, (row, robot_m) in enumerate(zip(active.tolist(), robots_m, strict=True)):
             self._observe(row, step, self.positions_m[row], robot_m)
             builder.add(number, self._trackers[row].tick(self._stamp_ns(row, step)))
-        belief = builder.beliefs(len(active))[self._kind]
+        belief = builder.belief(self._kind, len(active))
         rows = nearest_rows(belief, np.arange(len(active)), robots_m)
         return obstacles_of(belief, self._setting, self.contact_m), rows
 
@@ -127,7 +127,7 @@ class ReactiveCrowd:
             is_entering = np.isnan(at_m[..., :1]) & np.isfinite(recorded[:, :, substep, :1])
             at_m = np.where(is_entering, recorded[:, :, substep], at_m)
             stamps_ns = self._starts_ns[active] + round(
-                (step + substep / SUBSTEPS) * self._scene.period_ns
+                (step + substep / SUBSTEPS) * self._crowd.period_ns
             )
             is_new = self._known_ns[rows] > stamps_ns[:, None]
             distances_m.append(least_m(np.where(is_new[..., None], np.nan, at_m), robot_m))
@@ -165,7 +165,7 @@ class ReactiveCrowd:
         stamp_ns = self._stamp_ns(row, step)
         known = np.flatnonzero(np.isfinite(people_m[:, 0]))
         tracks = Tracks(stamp_ns, tuple(map(str, known.tolist())), people_m[known])
-        predictor, frame_id = self._trackers[row], self._scene.frame_id
+        predictor, frame_id = self._trackers[row], self._crowd.frame_id
         if tracks.ids:
             predictor.add_tracks(tracks, frame_id, stamp_ns)
         if predictor.config.robot != "none":
@@ -175,17 +175,17 @@ class ReactiveCrowd:
         """The robot's plan, to the predictor of an episode."""
         stamp_ns = self._stamp_ns(row, step)
         stamps_ns = stamp_ns + np.arange(len(planned_m)) * round(DT_S * NS_PER_S)
-        plan = RobotPlan(stamp_ns, stamp_ns, self._scene.frame_id, planned_m, stamps_ns)
+        plan = RobotPlan(stamp_ns, stamp_ns, self._crowd.frame_id, planned_m, stamps_ns)
         self._trackers[row].robot_plan = plan
 
     def _stamp_ns(self, row: int, step: int) -> int:
-        return int(self._starts_ns[row] + step * self._scene.period_ns)
+        return int(self._starts_ns[row] + step * self._crowd.period_ns)
 
     def _paths(self, n_before: int, n_ticks: int) -> tuple[FloatArray, IntArray]:
         """(E, P, S, 2) recorded positions, metres, NaN for nobody; (E, P) person of each."""
         steps = np.arange(-n_before * SUBSTEPS, n_ticks * SUBSTEPS + 1)
-        people = self._scene.people
-        times_ns = self._starts_ns[:, None] + steps * (self._scene.period_ns // SUBSTEPS)
+        people = self._crowd.people
+        times_ns = self._starts_ns[:, None] + steps * (self._crowd.period_ns // SUBSTEPS)
         present = []
         for first_ns, last_ns in times_ns[:, [0, -1]]:
             first, last = np.searchsorted(people.stamps_ns, [first_ns, last_ns])

@@ -276,8 +276,8 @@ class Study:
 
     def _planned(self, name: str, setting: Setting) -> dict[str, dict[str, list[float]]] | None:
         """Metrics with the robot's plan, and minus those without; None for other than models."""
-        scene = self.crowds[0].scene
-        is_model = name != ORACLE and scene and scene.predictors[name][0] not in (VELOCITY, KALMAN)
+        model, _ = self.crowds[0].predictors.get(name, (ORACLE, ""))
+        is_model = model not in (ORACLE, VELOCITY, KALMAN)
         if self.trial.attentive is None or not self.trial.shows_plan or not is_model:
             return None
         planned, seen = (self._metrics(part, name, setting) for part in (PLANNED, REACTIVE))
@@ -315,10 +315,10 @@ def _driven(
     if part not in (REACTIVE, PLANNED):
         world = RecordedCrowd(crowd, crowd.beliefs[name], episodes, setting, trial.contact_m)
     else:
-        assert crowd.scene is not None and trial.attentive is not None
+        assert trial.attentive is not None
         radii_m = robot.radius_m, trial.person_radius_m
         world = ReactiveCrowd(
-            crowd.scene,
+            crowd,
             name,
             episodes,
             setting,

@@ -35,6 +35,16 @@ PERIOD_S, RADIUS_M = 0.4, 0.3
 S = 1_000_000_000
 
 
+def crowd_of_people(people, beliefs):
+    """A crowd at 280 ticks, whose predictors are not needed."""
+    return Crowd(people, 0, round(PERIOD_S * S), 280, beliefs, {}, None)
+
+
+def nobody():
+    nothing = np.empty(0, dtype=np.int64)
+    return crowd_of_people(People(nothing, nothing, np.empty((0, 2)), 0.5), {})
+
+
 @pytest.fixture(scope="module")
 def crossing():
     """Sixteen people walk back and forth on parallel lines, for two minutes."""
@@ -50,10 +60,9 @@ def crossing():
         positions.swapaxes(0, 1).reshape(-1, 2),
         0.5,
     )
-    ticks_ns = (np.arange(280) * PERIOD_S * S).round().astype(np.int64)
+    ticks_ns = np.arange(280) * round(PERIOD_S * S)
     truth = oracle(people, ticks_ns.tolist())
-    fine = positions.swapaxes(0, 1)[: 280 * SUBSTEPS]
-    return Crowd(PERIOD_S, fine, {"oracle": truth, "nobody moves": truth.standing()})
+    return crowd_of_people(people, {"oracle": truth, "nobody moves": truth.standing()})
 
 
 def drive_among(crowd, belief, episodes, robot, setting):
@@ -88,13 +97,12 @@ def test_a_robot_without_a_feasible_motion_evades_or_brakes():
         np.ones((1, 1)),
         np.zeros((1, N_STEPS, 2, 2)),
     )
-    crowd = Crowd(PERIOD_S, np.full((60 * SUBSTEPS, 1, 2), np.nan), {})
     episodes = Episodes(np.array([0]), np.zeros((1, 2)), np.array([[6.0, 0.0]]), 3)
 
     moved_m = {}
     for brakes in (False, True):
         setting = Setting(CHANCE, 4.8, None, 0.4, brakes=brakes)
-        drives = drive_among(crowd, person, episodes, Robot(is_holonomic=True), setting)
+        drives = drive_among(nobody(), person, episodes, Robot(is_holonomic=True), setting)
         moved_m[brakes] = np.abs(drives.states[0, 1:, 1]).max()
 
     assert moved_m[True] == 0.0 and moved_m[False] > 0.2
@@ -205,17 +213,16 @@ def test_a_robot_keeps_its_limits(robot):
 
 
 def test_without_people_the_robot_drives_straight():
-    nobody = Belief(
+    empty = Belief(
         np.full((60, 1), -1),
         np.zeros((1, 2)),
         np.zeros((1, 1, N_STEPS, 2)),
         np.ones((1, 1)),
         np.zeros((1, N_STEPS, 2, 2)),
     )
-    crowd = Crowd(PERIOD_S, np.full((60 * SUBSTEPS, 1, 2), np.nan), {})
     episodes = Episodes(np.array([0]), np.zeros((1, 2)), np.array([[6.0, 4.0]]), 40)
 
-    drives = drive_among(crowd, nobody, episodes, Robot(), Setting(CHANCE, 4.8))
+    drives = drive_among(nobody(), empty, episodes, Robot(), Setting(CHANCE, 4.8))
 
     metrics = episode_metrics(drives, episodes, Robot(), PERIOD_S)
     assert metrics["success"] == [1.0] and metrics["path"][0] == pytest.approx(1.0, abs=0.06)
@@ -256,13 +263,12 @@ def test_a_costmap_blocks_a_way_that_is_free_when_the_robot_arrives():
         np.ones((1, 1)),
         np.zeros((1, N_STEPS, 2, 2)),
     )
-    crowd = Crowd(PERIOD_S, np.full((60 * SUBSTEPS, 1, 2), np.nan), {})
     episodes = Episodes(np.array([0]), np.zeros((1, 2)), np.array([[6.0, 0.0]]), 1)
 
     speed = {}
     for planner in (EXPECTED, COSTMAP):
         setting = Setting(planner, 4.8, None, weight_m=30.0)
-        drives = drive_among(crowd, crossing, episodes, Robot(), setting)
+        drives = drive_among(nobody(), crossing, episodes, Robot(), setting)
         speed[planner] = drives.states[0, 1, 3] * np.cos(drives.states[0, 1, 2])
 
     assert speed[COSTMAP] < 0.9 * speed[EXPECTED]

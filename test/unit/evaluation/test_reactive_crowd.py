@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from social_implicit_ros.evaluation.faulty_tracker.people import People
-from social_implicit_ros.evaluation.navigation.crowd import VELOCITY, Scene, predictors_of
+from social_implicit_ros.evaluation.navigation.crowd import VELOCITY, Crowd, predictors_of
 from social_implicit_ros.evaluation.navigation.drive import Episodes, drive
 from social_implicit_ros.evaluation.navigation.planners import CHANCE, Setting
 from social_implicit_ros.evaluation.navigation.reactive import ReactiveCrowd, avoidance
@@ -23,7 +23,7 @@ CONFIG = PredictorConfig(fixed_frame="map", tick_rate_hz=2.5, time_step_s=0.2)
 
 
 @pytest.fixture
-def scene():
+def crowd():
     """One person walks along x at 1 m/s, another waits far away."""
     stamps_ns = np.arange(0, 30 * S, PERIOD_NS)
     walking = np.stack([stamps_ns / S - 10.0, np.zeros(len(stamps_ns))], axis=1)
@@ -38,14 +38,13 @@ def scene():
     def new_predictor(model):
         return Predictor(load_model("constant_velocity"), CONFIG, TransformBuffer())
 
-    known_ns = np.zeros(2, dtype=np.int64)
-    return Scene(people, known_ns, 0, PERIOD_NS, "map", predictors_of([]), new_predictor)
+    return Crowd(people, 0, PERIOD_NS, 75, {}, predictors_of([]), new_predictor)
 
 
-def standing_robot(scene, at_m, **options):
+def standing_robot(crowd, at_m, **options):
     """Smallest distance of centres, and path of the walking person, while the robot stands."""
     episodes = Episodes(np.array([10]), np.array([at_m]), np.array([at_m]), 40)
-    world = ReactiveCrowd(scene, VELOCITY, episodes, Setting(CHANCE, 4.8), RADII_M, **options)
+    world = ReactiveCrowd(crowd, VELOCITY, episodes, Setting(CHANCE, 4.8), RADII_M, **options)
     path_m = np.broadcast_to(at_m, (1, 3, 2))
     least_m, walked_m = [], []
     for step in range(episodes.n_ticks):
@@ -54,42 +53,42 @@ def standing_robot(scene, at_m, **options):
     return min(least_m), np.array(walked_m)
 
 
-def test_people_walk_round_a_robot_and_return_to_their_path(scene):
-    least_m, walked_m = standing_robot(scene, [0.0, 0.05])
+def test_people_walk_round_a_robot_and_return_to_their_path(crowd):
+    least_m, walked_m = standing_robot(crowd, [0.0, 0.05])
 
     assert least_m > sum(RADII_M)
     assert np.abs(walked_m[:, 1]).max() > 0.3 and np.abs(walked_m[-1, 1]) < 0.15
 
 
-def test_people_who_do_not_see_the_robot_walk_into_it(scene):
-    least_m, _ = standing_robot(scene, [0.0, 0.05], attentive=0.0)
+def test_people_who_do_not_see_the_robot_walk_into_it(crowd):
+    least_m, _ = standing_robot(crowd, [0.0, 0.05], attentive=0.0)
 
     assert least_m < 0.1
 
 
-def test_a_robot_out_of_the_way_changes_nothing(scene):
-    _, walked_m = standing_robot(scene, [0.0, 5.0])
+def test_a_robot_out_of_the_way_changes_nothing(crowd):
+    _, walked_m = standing_robot(crowd, [0.0, 5.0])
 
     recorded_m = np.stack([0.4 * np.arange(11, 51) - 10.0, np.zeros(40)], axis=1)
     assert walked_m == pytest.approx(recorded_m, abs=1e-6)
 
 
-def test_a_robot_passes_people_who_react_and_equal_episodes_give_equal_drives(scene):
+def test_a_robot_passes_people_who_react_and_equal_episodes_give_equal_drives(crowd):
     episodes = Episodes(np.array([18]), np.array([[2.0, 0.1]]), np.array([[-6.0, 0.1]]), 40)
     setting = Setting(CHANCE, 4.8, None, 0.1)
     drives = []
     for _ in range(2):
-        world = ReactiveCrowd(scene, VELOCITY, episodes, setting, RADII_M)
+        world = ReactiveCrowd(crowd, VELOCITY, episodes, setting, RADII_M)
         drives.append(drive(world, Robot()))
 
     assert drives[0].is_arrived.all() and drives[0].gap_m.min() > 0.0
     assert (drives[0].states == drives[1].states).all()
 
 
-def test_a_robot_drives_although_nobody_is_predicted(scene):
+def test_a_robot_drives_although_nobody_is_predicted(crowd):
     episodes = Episodes(np.array([-50]), np.zeros((1, 2)), np.array([[6.0, 0.0]]), 20)
     setting = Setting(CHANCE, 4.8)
-    world = ReactiveCrowd(scene, VELOCITY, episodes, setting, RADII_M)
+    world = ReactiveCrowd(crowd, VELOCITY, episodes, setting, RADII_M)
 
     drives = drive(world, Robot())
 
@@ -97,16 +96,16 @@ def test_a_robot_drives_although_nobody_is_predicted(scene):
 
 
 @pytest.mark.parametrize("shows_plan", [False, True])
-def test_a_predictor_knows_the_last_plan(scene, shows_plan):
+def test_a_predictor_knows_the_last_plan(crowd, shows_plan):
     predictors = []
 
     def new_predictor(model):
-        predictors.append(scene.new_predictor(model))
+        predictors.append(crowd.new_predictor(model))
         return predictors[-1]
 
     episodes = Episodes(np.array([10]), np.array([[0.0, 5.0]]), np.array([[6.0, 5.0]]), 40)
     world = ReactiveCrowd(
-        replace(scene, new_predictor=new_predictor),
+        replace(crowd, new_predictor=new_predictor),
         VELOCITY,
         episodes,
         Setting(CHANCE, 4.8),
@@ -125,8 +124,8 @@ def test_a_predictor_knows_the_last_plan(scene, shows_plan):
     assert ahead_m == pytest.approx(planned_m[[4, 12]])
 
 
-def test_the_seed_selects_the_attentive_people(scene):
-    least_m = [standing_robot(scene, [0.0, 0.05], attentive=0.5, seed=s)[0] for s in range(8)]
+def test_the_seed_selects_the_attentive_people(crowd):
+    least_m = [standing_robot(crowd, [0.0, 0.05], attentive=0.5, seed=s)[0] for s in range(8)]
 
     assert min(least_m) < 0.1 and max(least_m) > sum(RADII_M)
 
