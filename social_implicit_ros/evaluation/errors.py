@@ -21,12 +21,13 @@ from social_implicit_ros.uncertainty.ellipses import joined_scales
 NEAR_M = 3.0
 #: Confidence levels of the ellipses whose coverage is reported.
 CONFIDENCES = (0.5, 0.95)
-#: Columns that are summed over complete trajectories: their number, errors in metres, number of
-#: misses, number of steps, and numbers of steps inside the ellipses of `CONFIDENCES`.
-COLUMNS = (
-    *("futures", "ade", "fde", "best_ade", "best_fde", "missed"),
-    *("steps", "inside_50", "inside_95"),
-)
+#: Metrics whose sums over complete trajectories are divided by their number, `futures`, and those
+#: whose sums are divided by the number of their steps: errors in metres, misses, and steps inside
+#: the ellipses of `CONFIDENCES`.
+OF_FUTURES = ("mean_ade", "mean_fde", "best_ade", "best_fde", "miss_rate")
+OF_STEPS = ("coverage_50", "coverage_95")
+#: Columns of these sums.
+COLUMNS = ("futures", *OF_FUTURES, "steps", *OF_STEPS)
 
 
 @dataclass(frozen=True, eq=False)

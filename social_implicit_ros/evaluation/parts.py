@@ -16,13 +16,13 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from social_implicit_ros.evaluation.errors import CONFIDENCES, Measures
+from social_implicit_ros.evaluation.errors import CONFIDENCES, OF_FUTURES, Measures
 from social_implicit_ros.evaluation.tally import sums_by_group
 from social_implicit_ros.types import FloatArray
 
 #: Column -> type. Means are over the complete trajectories of a tick, NaN without any; shares
 #: inside ellipses are over all steps with known ground truth.
-_ERRORS = ("mean_ade_m", "mean_fde_m", "best_ade_m", "best_fde_m")
+_ERRORS = tuple(f"{name}_m" for name in OF_FUTURES if name != "miss_rate")
 SCHEMA = pa.schema(
     [
         *((name, pa.dictionary(pa.int32(), pa.string())) for name in ("bag", "model")),

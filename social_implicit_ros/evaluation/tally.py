@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from social_implicit_ros.evaluation.errors import COLUMNS, CONFIDENCES, Measures, ScoredTick
+from social_implicit_ros.evaluation.errors import (
+    COLUMNS,
+    CONFIDENCES,
+    OF_FUTURES,
+    OF_STEPS,
+    Measures,
+    ScoredTick,
+)
 from social_implicit_ros.metrics.reliability import CONFIDENCE_GRID, scores_of_curves
 from social_implicit_ros.prediction.resample import moments_at, without_samples
 from social_implicit_ros.types import FloatArray, IntArray
@@ -29,6 +36,16 @@ GROUP_EDGES: dict[str, Sequence[float]] = {
     "history": range(1, 9),
     "age": (0.3, 0.6, 1.2, 2.4, 4.8),
 }
+
+#: Metric -> the number by which its sum is divided.
+_DIVISORS = {
+    **dict.fromkeys(OF_FUTURES, "futures"),
+    **dict.fromkeys(OF_STEPS, "steps"),
+    **dict.fromkeys(("amd", "kde", "energy"), "positions"),
+    **dict.fromkeys(("amv", "collision_rate"), "moments"),
+}
+#: Metrics of each group.
+_OF_GROUPS = ("mean_ade", "mean_fde", "best_ade", "best_fde", "coverage_95")
 
 _SCALARS = ("ticks", "predicted")
 _HORIZON = ("known", "error", "best", "inside_50", "inside_95", "radius")
@@ -127,21 +144,10 @@ def metrics_of(tally: Tally) -> dict[str, float]:
     amd has no unit; the others are shares.
     """
     sums = {name: float(tally.sums[name]) for name in _MOMENTS} | totals_of(tally)
-    mean = partial(mean_of_sums, sums)
     r_avg, r_min = scores_of_curves(_frequencies(tally.sums["levels"]))
     latency_s = partial(histogram_quantile, tally.sums["latency"], _LATENCY_EDGES_S)
     return {
-        "best_ade": mean("best_ade", "futures"),
-        "best_fde": mean("best_fde", "futures"),
-        "mean_ade": mean("ade", "futures"),
-        "mean_fde": mean("fde", "futures"),
-        "miss_rate": mean("missed", "futures"),
-        "collision_rate": mean("collision_rate", "moments"),
-        "amd": mean("amd", "positions"),
-        "amv": mean("amv", "moments"),
-        "kde": mean("kde", "positions"),
-        "energy": mean("energy", "positions"),
-        "coverage_95": mean("inside_95", "steps"),
+        **means_of(sums, [name for name in _DIVISORS if name != "coverage_50"]),
         "r_avg": r_avg,
         "r_min": r_min,
         "latency_ms_median": 1e3 * latency_s(0.5),
@@ -152,6 +158,11 @@ def metrics_of(tally: Tally) -> dict[str, float]:
 def totals_of(tally: Tally) -> dict[str, float]:
     """The sums over all complete trajectories, by `COLUMNS`."""
     return dict(zip(COLUMNS, tally.sums["speed"].sum(axis=0).tolist(), strict=True))
+
+
+def means_of(sums: Mapping[str, float], metrics: Iterable[str]) -> dict[str, float]:
+    """Metrics of `_DIVISORS` from their sums; NaN without any."""
+    return {name: mean_of_sums(sums, name, _DIVISORS[name]) for name in metrics}
 
 
 def mean_of_sums(sums: Mapping[str, float], name: str, over: str) -> float:
@@ -212,11 +223,7 @@ def groups_of(tally: Tally, step_s: float) -> dict[str, list[dict[str, Any]]]:
             {
                 "name": name,
                 "futures": int(row["futures"]),
-                "mean_ade": row["ade"] / row["futures"],
-                "mean_fde": row["fde"] / row["futures"],
-                "best_ade": row["best_ade"] / row["futures"],
-                "best_fde": row["best_fde"] / row["futures"],
-                "coverage_95": row["inside_95"] / row["steps"],
+                **means_of(row, _OF_GROUPS),
             }
             for name, row in zip(names[group], rows_of(tally, group), strict=True)
             if row["futures"]
@@ -330,14 +337,11 @@ def tracker_metrics(tally: Tally) -> dict[str, Any]:
     }
 
 
-def _errors(sums: dict[str, float], fde_histogram: FloatArray) -> dict[str, Any]:
+def _errors(sums: Mapping[str, float], fde_histogram: FloatArray) -> dict[str, Any]:
     return {
         "futures": int(sums["futures"]),
-        "mean_ade": mean_of_sums(sums, "ade", "futures"),
-        "mean_fde": mean_of_sums(sums, "fde", "futures"),
+        **means_of(sums, ("mean_ade", "mean_fde", *OF_STEPS)),
         "median_fde": histogram_quantile(fde_histogram, RATIO_EDGES, 0.5),
-        "coverage_50": mean_of_sums(sums, "inside_50", "steps"),
-        "coverage_95": mean_of_sums(sums, "inside_95", "steps"),
     }
 
 
