@@ -45,10 +45,11 @@ _PATROL_M_S = 0.5
 
 #: Stamp in nanoseconds, person, and x and y in metres.
 _Row = tuple[int, int, float, float]
-#: Tick, history and pose of the ground truth's frame in the history's coordinates -> (A,) person
-#: of each agent of the window, and (A,) costs. Several agents may have the same person: the one
-#: with the lowest cost is assigned to it.
-_Owners = Callable[[Tick, TrackHistory, RigidTransform], tuple[IntArray, FloatArray]]
+#: Function of a tick, the history of its predictor, and the pose of the ground truth's frame in the
+#: history's coordinates, which corrections of the localisation do not move. Returns the (A,) person
+#: of each agent of the window, or `NOBODY`. A person is present at the tick and assigned to one
+#: agent at most.
+PeopleOf = Callable[[Tick, TrackHistory, RigidTransform], IntArray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,42 +60,20 @@ class Reference:
         people: the ground truth.
         arrivals: messages that the predictor receives; can be iterated once.
         notes: remarks for the report.
-        owners: candidates for the person of each agent.
+        people_of: finds the person of each agent.
         is_simulated: whether a simulated tracker with requested faults reports the tracks.
     """
 
     people: People
     arrivals: Iterator[Arrival]
     notes: tuple[str, ...]
-    owners: _Owners
+    people_of: PeopleOf
     is_simulated: bool = False
 
     @property
     def span_ns(self) -> tuple[int, int]:
         """First and last time of the ground truth, integer nanoseconds."""
         return int(self.people.stamps_ns[0]), int(self.people.stamps_ns[-1])
-
-    def people_of(self, tick: Tick, history: TrackHistory, pose: RigidTransform) -> IntArray:
-        """(A,) person of each agent of the window, or `NOBODY`.
-
-        A person is present at the tick and assigned to one agent at most.
-
-        Args:
-            tick: the prediction.
-            history: history of the predictor.
-            pose: pose of the ground truth's frame in the history's coordinates, which corrections
-                of the localisation do not move.
-        """
-        people, cost = self.owners(tick, history, pose)
-        present, _ = self.people.present_at(tick.stamp_ns)
-        owned = np.full(len(people), NOBODY)
-        taken: set[int] = set()
-        for row in np.argsort(cost, kind="stable").tolist():
-            person = int(people[row])
-            if person != NOBODY and person not in taken and person in present:
-                taken.add(person)
-                owned[row] = person
-        return owned
 
 
 def with_simulated_tracker(
@@ -122,8 +101,8 @@ def with_simulated_tracker(
     arrivals = heapq.merge(
         _tracks_arrivals(tracks, source.fixed_frame), others, key=lambda entry: entry.received_ns
     )
-    owners = _owners_by_observation(tracks)
-    return Reference(people, arrivals, (note, *notes), owners, is_simulated=True)
+    people_of = _people_by_observation(people, tracks)
+    return Reference(people, arrivals, (note, *notes), people_of, is_simulated=True)
 
 
 def with_ground_truth(
@@ -155,7 +134,7 @@ def with_ground_truth(
     if shift_s:
         note += f", with stamps shifted by {shift_s:g} s"
     notes = (f"{truth.path}: {text}" for text in (*truth.remarks, *left_out.notes()))
-    return Reference(people, arrivals_of(source), (note, *notes), _owners_by_position(people))
+    return Reference(people, arrivals_of(source), (note, *notes), _people_by_position(people))
 
 
 def patrol_m(people: People, stamps_ns: IntArray) -> FloatArray:
@@ -167,49 +146,50 @@ def patrol_m(people: People, stamps_ns: IntArray) -> FloatArray:
     return np.asarray(start_m + share[:, None] * (end_m - start_m))
 
 
-def _owners_by_observation(tracks: SimulatedTracks) -> _Owners:
-    """Assigns each agent to the person of its newest observation, whatever its present id is."""
+def _people_by_observation(people: People, tracks: SimulatedTracks) -> PeopleOf:
+    """Assigns each agent to the person of its newest observation, whatever its present id is.
+
+    Of several agents with the same person, it is the one that was observed last.
+    """
     ids = tracks.ids.astype(str)
     rows_of = dict(zip(tracks.stamps_ns.tolist(), tracks.rows, strict=True))
 
-    def owners(
-        tick: Tick, history: TrackHistory, pose: RigidTransform
-    ) -> tuple[IntArray, FloatArray]:
+    def people_of(tick: Tick, history: TrackHistory, pose: RigidTransform) -> IntArray:
         newest = history.motions(tick.window.ids)
-        people = np.full(len(tick.window.ids), NOBODY)
-        for agent, stamp_ns in enumerate(newest.stamps_ns.tolist()):
-            rows = rows_of.get(stamp_ns)
-            if rows is None or tick.window.ids[agent] == ROBOT_ID:
-                continue
+        present, _ = people.present_at(tick.stamp_ns)
+        found = np.full(len(tick.window.ids), NOBODY)
+        for agent in np.argsort(-newest.stamps_ns, kind="stable").tolist():
+            rows = rows_of.get(int(newest.stamps_ns[agent]), slice(0))
             seen_m = pose.of_ground(tracks.positions_m[rows])
+            if tick.window.ids[agent] == ROBOT_ID or not len(seen_m):
+                continue
             distance_m = np.abs(seen_m - newest.positions_m[agent]).sum(axis=1)
             # Of people at the same position, the one with the agent's id.
             distance_m += _TIE_M * (ids[rows] != tick.window.ids[agent])
-            if len(distance_m):
-                people[agent] = tracks.people[rows][np.argmin(distance_m)]
-        return people, (tick.stamp_ns - newest.stamps_ns).astype(float)
+            person = tracks.people[rows][np.argmin(distance_m)]
+            if person in present and person not in found:
+                found[agent] = person
+        return found
 
-    return owners
+    return people_of
 
 
-def _owners_by_position(people: People) -> _Owners:
-    """Assigns agents to people, one to one, by their positions at the tick."""
+def _people_by_position(people: People) -> PeopleOf:
+    """Assigns agents to people by their positions at the tick."""
 
-    def owners(
-        tick: Tick, history: TrackHistory, pose: RigidTransform
-    ) -> tuple[IntArray, FloatArray]:
+    def people_of(tick: Tick, history: TrackHistory, pose: RigidTransform) -> IntArray:
         from scipy.spatial.distance import cdist
 
         present, positions_m = people.present_at(tick.stamp_ns)
         distance_m = cdist(tick.present_m, pose.of_ground(positions_m))
         is_near = distance_m <= GATE_M
         is_near[[agent == ROBOT_ID for agent in tick.window.ids]] = False
-        owned = np.full(len(tick.window.ids), NOBODY)
+        found = np.full(len(tick.window.ids), NOBODY)
         for row, person in assigned(distance_m, is_near, GATE_M):
-            owned[row] = present[person]
-        return owned, np.zeros(len(owned))
+            found[row] = present[person]
+        return found
 
-    return owners
+    return people_of
 
 
 def _tracks_arrivals(tracks: SimulatedTracks, frame_id: str) -> Iterator[Arrival]:
