@@ -66,22 +66,15 @@ class Calibration:
     levels: FloatArray
 
     def __post_init__(self) -> None:
-        for name in ("speeds_m_s", "roughnesses_m"):
+        for name, axis in (("speeds_m_s", "Z"), ("roughnesses_m", "R")):
             grid = getattr(self, name)
-            require_shape("Calibration", name, grid, ("Z" if name == "speeds_m_s" else "R",))
-            if not 1 <= len(grid) <= _MAX_GRID_POINTS:
+            require_shape("Calibration", name, grid, (axis,))
+            is_in_range = np.all((grid >= 0) & (grid <= _MAX_GRID_VALUE))
+            is_ascending = np.all(np.diff(grid) > 0)
+            if not (1 <= len(grid) <= _MAX_GRID_POINTS and is_in_range and is_ascending):
                 raise ValueError(
-                    f"Calibration.{name} has {len(grid)} grid points, expected 1 to "
-                    f"{_MAX_GRID_POINTS}"
-                )
-            if not np.all((grid >= 0) & (grid <= _MAX_GRID_VALUE)):
-                raise ValueError(
-                    f"Calibration.{name} is {short_text(grid.tolist())}, expected values from 0 "
-                    f"to {_MAX_GRID_VALUE:g}"
-                )
-            if np.any(np.diff(grid) <= 0):
-                raise ValueError(
-                    f"Calibration.{name} is {short_text(grid.tolist())}, expected ascending values"
+                    f"Calibration.{name} is {short_text(grid.tolist())}, expected 1 to "
+                    f"{_MAX_GRID_POINTS} ascending values from 0 to {_MAX_GRID_VALUE:g}"
                 )
         n_points = (len(self.speeds_m_s), len(self.roughnesses_m))
         require_shape("Calibration", "ellipse", self.ellipse, (*n_points, "T"))
@@ -90,8 +83,8 @@ class Calibration:
         require_shape("Calibration", "levels", self.levels, expected)
         for name in ("ellipse", "samples", "levels"):
             factors = getattr(self, name)
-            in_range = (factors >= 1.0 / _MAX_FACTOR) & (factors <= _MAX_FACTOR)
-            if factors.size == 0 or not np.all(in_range):
+            is_in_range = np.all((factors >= 1.0 / _MAX_FACTOR) & (factors <= _MAX_FACTOR))
+            if factors.size == 0 or not is_in_range:
                 raise ValueError(
                     f"Calibration.{name} has a factor out of {1.0 / _MAX_FACTOR:g} to "
                     f"{_MAX_FACTOR:g}"
