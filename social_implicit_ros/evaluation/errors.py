@@ -15,7 +15,7 @@ from social_implicit_ros.metrics.reliability import confidence_levels
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.pipeline import Tick
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray
-from social_implicit_ros.uncertainty.ellipses import joined_scales
+from social_implicit_ros.uncertainty.ellipses import circle_radius_m, joined_scales
 
 #: Other people within this distance count as near, metres.
 NEAR_M = 3.0
@@ -162,7 +162,6 @@ def measure(ticks: Sequence[ScoredTick]) -> Measures:
         "history": [tick.forecast.n_observed for tick in ticks],
         "age": [tick.age_s for tick in ticks if tick.age_s is not None],
     }
-    determinant = covariance[..., 0, 0] * covariance[..., 1, 1] - covariance[..., 0, 1] ** 2
     return Measures(
         ticks=ticks,
         first_rows=np.cumsum(counts) - counts,
@@ -173,7 +172,7 @@ def measure(ticks: Sequence[ScoredTick]) -> Measures:
         best_ade_m=best_ade,
         missed=complete & ~(best[:, -1] <= MISS_THRESHOLD_M),
         levels=confidence_levels(mean, covariance, ground_truth, joined_scales(predictions)),
-        radius_m=np.sqrt(np.sqrt(np.maximum(determinant, 0.0))),
+        radius_m=circle_radius_m(covariance),
         position_m=np.concatenate(
             [scored.tick.window.positions_m[scored.rows, -1] for scored in ticks]
         ),

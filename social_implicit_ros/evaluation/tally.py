@@ -21,7 +21,7 @@ from social_implicit_ros.evaluation.errors import (
 from social_implicit_ros.metrics.reliability import CONFIDENCE_GRID, scores_of_curves
 from social_implicit_ros.prediction.resample import moments_at, without_samples
 from social_implicit_ros.types import FloatArray, IntArray
-from social_implicit_ros.uncertainty.ellipses import radius_at
+from social_implicit_ros.uncertainty.ellipses import circle_radius_m, radius_at
 
 #: Names of the groups by net speed over the observed past, by people nearby, and by the age of a
 #: track; those by observed steps depend on the model.
@@ -364,5 +364,4 @@ def _end_change_m(
 def _radius_95_m(tick: ScoredTick, rows: IntArray) -> FloatArray:
     """(A,) radius of the circle with the area of the 95 % region at the horizon, metres."""
     prediction = tick.forecast.prediction.of_agents(rows)
-    determinant = np.linalg.det(prediction.covariance[:, -1])
-    return np.asarray(np.maximum(determinant, 0.0) ** 0.25 * radius_at(prediction, 0.95)[:, -1])
+    return circle_radius_m(prediction.covariance[:, -1]) * radius_at(prediction, 0.95)[:, -1]

@@ -79,6 +79,12 @@ def ellipse_axes(covariance: FloatArray) -> tuple[FloatArray, FloatArray, FloatA
     return major, minor, yaw
 
 
+def circle_radius_m(covariance: FloatArray) -> FloatArray:
+    """(...,) radius, metres, of the circle with the area of the 1-sigma ellipse of covariances."""
+    determinant = covariance[..., 0, 0] * covariance[..., 1, 1] - covariance[..., 0, 1] ** 2
+    return np.sqrt(np.sqrt(np.maximum(determinant, 0.0)))
+
+
 def radius_at(prediction: Prediction, confidence: float) -> FloatArray:
     """Mahalanobis radius of the ellipse that covers the ground truth at a confidence level.
 

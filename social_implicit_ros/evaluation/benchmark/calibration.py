@@ -40,7 +40,7 @@ from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, IntArray, Prediction, require_shape
 from social_implicit_ros.uncertainty.adaptive import AdaptiveCalibration
-from social_implicit_ros.uncertainty.ellipses import radius_at
+from social_implicit_ros.uncertainty.ellipses import circle_radius_m, radius_at
 from social_implicit_ros.untrusted_files import printable_text
 
 #: Confidence level of the ellipses that are evaluated.
@@ -300,10 +300,9 @@ def replay_calibration(
 
 def _log_areas(prediction: Prediction) -> FloatArray:
     """(A * T,) logarithms of the areas of the ellipses of `CONFIDENCE`, square metres."""
-    determinant = np.linalg.det(prediction.covariance)
-    area_m2 = np.pi * radius_at(prediction, CONFIDENCE) ** 2 * np.sqrt(np.maximum(determinant, 0))
+    radius_m = circle_radius_m(prediction.covariance) * radius_at(prediction, CONFIDENCE)
     # A singular covariance has no area: one square millimetre is the minimum.
-    return np.asarray(np.log(np.maximum(area_m2, 1e-6)).ravel())
+    return np.asarray(np.log(np.maximum(np.pi * radius_m**2, 1e-6)).ravel())
 
 
 def _metrics(replay: CalibrationReplay) -> dict[str, float]:
