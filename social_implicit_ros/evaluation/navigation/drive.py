@@ -244,14 +244,14 @@ class RecordedCrowd:
         ticks = self.episodes.ticks[active] + step
         when = ticks[:, None] * SUBSTEPS + np.arange(1, SUBSTEPS + 1)
         people_m = self._crowd.present_m[np.minimum(when, len(self._crowd.present_m) - 1)]
-        return least_m(people_m, robot_path(planned_m, self.period_s)).min(axis=1)
+        return least_m(people_m, robot_path(planned_m, self.period_s)[:, 1:]).min(axis=1)
 
 
 def robot_path(planned_m: FloatArray, period_s: float) -> FloatArray:
-    """(E, SUBSTEPS, 2) positions in a period of robots with (E, 1 + T, 2) plans, metres."""
+    """(E, 1 + SUBSTEPS, 2) positions in a period of robots with (E, 1 + T, 2) plans, metres."""
     stride = round(period_s / DT_S)
     path_m = planned_m[:, : 1 + stride]
-    at = np.linspace(0.0, stride, SUBSTEPS + 1)[1:]
+    at = np.linspace(0.0, stride, SUBSTEPS + 1)
     low = np.minimum(at.astype(int), stride - 1)
     return path_m[:, low] + (at - low)[:, None] * (path_m[:, low + 1] - path_m[:, low])
 

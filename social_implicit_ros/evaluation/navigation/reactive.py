@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from social_implicit_ros.evaluation.navigation.crowd import SUBSTEPS, BeliefBuilder, Crowd
+from social_implicit_ros.evaluation.faulty_tracker.people import People
+from social_implicit_ros.evaluation.navigation.crowd import SUBSTEPS, Belief, BeliefBuilder, Crowd
 from social_implicit_ros.evaluation.navigation.drive import (
     Episodes,
     least_m,
@@ -37,7 +38,7 @@ _OBSERVED_S = 3.2
 
 
 class ReactiveCrowd:
-    """The world of E episodes, see `drive.World`."""
+    """A `drive.World` of E episodes whose people react."""
 
     def __init__(
         self,
@@ -63,75 +64,130 @@ class ReactiveCrowd:
             seed: seed of the choice of attentive people.
             shows_plan: whether the predictor knows the robot's last plan, besides its position.
         """
-        self._shows_plan = shows_plan
-        self.episodes, self._setting = episodes, setting
+        self.episodes, self._setting, self._shows_plan = episodes, setting, shows_plan
         self.contact_m, self.period_s = sum(radii_m), crowd.period_s
-        self._crowd, self._radii_m = crowd, radii_m
-        model, self._kind = crowd.predictors[predictor]
-        self._trackers = [crowd.new_predictor(model) for _ in episodes.ticks]
-        self._starts_ns = crowd.first_ns + episodes.ticks * crowd.period_ns
         n_before = round(_OBSERVED_S * NS_PER_S / crowd.period_ns)
-        draws = np.random.default_rng(seed).random(len(crowd.known_ns))
-        self._recorded_m, who = self._paths(n_before, episodes.n_ticks)
-        self._known_ns, self._sees_robot = crowd.known_ns[who], (draws < attentive)[who]
-        self._now = n_before * SUBSTEPS  # index of the start in the recorded positions
-        starts_m = episodes.start_m
+        is_attentive = np.random.default_rng(seed).random(len(crowd.known_ns)) < attentive
+        self.walkers = Walkers(crowd, episodes, n_before, radii_m, is_attentive)
+        self._predictors = _Predictors(crowd, predictor, episodes)
         for step in range(-n_before, 0):
-            at_m = self._recorded_m[:, :, (step + n_before) * SUBSTEPS]
-            for row in range(len(starts_m)):
-                self._observe(row, step, at_m[row], starts_m[row])
-        self.positions_m = self._recorded_m[:, :, self._now].copy()
-        self.velocities_m_s = np.full_like(self.positions_m, np.nan)
+            for row, start_m in enumerate(episodes.start_m):
+                self._predictors.observe(row, step, self.walkers.recorded_m(row, step), start_m)
 
     def perceive(
         self, active: IntArray, step: int, robots_m: FloatArray
     ) -> tuple[Obstacles, IntArray]:
-        """Obstacles from new predictions, and their (E, M) rows for each active episode."""
-        builder = BeliefBuilder(has_modes=self._kind == "modes")
-        for number, (row, robot_m) in enumerate(zip(active.tolist(), robots_m, strict=True)):
-            self._observe(row, step, self.positions_m[row], robot_m)
-            builder.add(number, self._trackers[row].tick(self._stamp_ns(row, step)))
-        belief = builder.belief(self._kind, len(active))
+        """Obstacles from new predictions, and their (A, M) rows for each active episode."""
+        for row, robot_m in zip(active.tolist(), robots_m, strict=True):
+            self._predictors.observe(row, step, self.walkers.positions_m[row], robot_m)
+        belief = self._predictors.belief(active, step)
         rows = nearest_rows(belief, np.arange(len(active)), robots_m)
         return obstacles_of(belief, self._setting, self.contact_m), rows
 
     def advance(self, active: IntArray, step: int, planned_m: FloatArray) -> FloatArray:
-        """Moves the people, see `drive.World`; returns (E,) least distance of centres, metres."""
+        """Moves the people, see `drive.World`; returns (A,) least distance of centres, metres."""
         if self._shows_plan:
             for row, of_robot in zip(active.tolist(), planned_m, strict=True):
-                self._show(row, step, of_robot)
-        robots_m = robot_path(planned_m, self.period_s)
-        now = self._now + step * SUBSTEPS
-        seconds = self.period_s / SUBSTEPS
-        before_m = planned_m[:, 0]
-        # People who are absent during the whole step are left out of the pairs.
-        recorded = self._recorded_m[active, :, now : now + SUBSTEPS + 1]
-        is_there = np.isfinite(recorded[..., 0]).any(axis=2)
+                self._predictors.show_plan(row, step, of_robot)
+        return self.walkers.advance(active, step, robot_path(planned_m, self.period_s))
+
+
+class _Predictors:
+    """One predictor for each of E episodes; it observes people and robot without errors."""
+
+    def __init__(self, crowd: Crowd, name: str, episodes: Episodes) -> None:
+        """Creates the predictors; `name` is a name in `Crowd.predictors`."""
+        model, self._kind = crowd.predictors[name]
+        self._crowd, self._first_ticks = crowd, episodes.ticks.tolist()
+        self._predictors = [crowd.new_predictor(model) for _ in self._first_ticks]
+
+    def observe(self, row: int, step: int, people_m: FloatArray, robot_m: FloatArray) -> None:
+        """Sends a tracker's message, of (P, 2) people, to the predictor of an episode."""
+        stamp_ns = self._stamp_ns(row, step)
+        known = np.flatnonzero(np.isfinite(people_m[:, 0]))
+        tracks = Tracks(stamp_ns, tuple(map(str, known.tolist())), people_m[known])
+        predictor, frame_id = self._predictors[row], self._crowd.frame_id
+        if tracks.ids:
+            predictor.add_tracks(tracks, frame_id, stamp_ns)
+        if predictor.config.robot != "none":
+            predictor.add_robot(Tracks(stamp_ns, (ROBOT_ID,), robot_m[None]), frame_id, stamp_ns)
+
+    def show_plan(self, row: int, step: int, planned_m: FloatArray) -> None:
+        """Sends the robot's plan, (1 + T, 2) metres, to the predictor of an episode."""
+        stamp_ns = self._stamp_ns(row, step)
+        stamps_ns = stamp_ns + np.arange(len(planned_m)) * round(DT_S * NS_PER_S)
+        plan = RobotPlan(stamp_ns, stamp_ns, self._crowd.frame_id, planned_m, stamps_ns)
+        self._predictors[row].robot_plan = plan
+
+    def belief(self, rows: IntArray, step: int) -> Belief:
+        """The predictions of (A,) episodes, of which each counts as one tick."""
+        builder = BeliefBuilder(has_modes=self._kind == "modes")
+        for number, row in enumerate(rows.tolist()):
+            builder.add(number, self._predictors[row].tick(self._stamp_ns(row, step)))
+        return builder.belief(self._kind, len(rows))
+
+    def _stamp_ns(self, row: int, step: int) -> int:
+        return self._crowd.first_ns + (self._first_ticks[row] + step) * self._crowd.period_ns
+
+
+class Walkers:
+    """People of E episodes, P in each, who follow recorded paths and avoid collisions.
+
+    Attributes:
+        positions_m: (E, P, 2) present positions, metres; NaN for absent people.
+        velocities_m_s: (E, P, 2) present velocities, m/s.
+    """
+
+    def __init__(
+        self,
+        crowd: Crowd,
+        episodes: Episodes,
+        n_before: int,
+        radii_m: tuple[float, float],
+        is_attentive: BoolArray,
+    ) -> None:
+        """Places the people; `recorded_m` knows their positions `n_before` ticks earlier, too.
+
+        `radii_m` are those of the robot and of a person. `is_attentive` tells of each person of the
+        recording whether they avoid the robot.
+        """
+        self._radii_m, self._n_before = radii_m, n_before
+        self._seconds = crowd.period_s / SUBSTEPS
+        steps = np.arange(-n_before * SUBSTEPS, episodes.n_ticks * SUBSTEPS + 1)
+        starts_ns = crowd.first_ns + episodes.ticks * crowd.period_ns
+        self._times_ns = starts_ns[:, None] + steps * (crowd.period_ns // SUBSTEPS)
+        who, self._recorded_m = recorded_paths(crowd.people, self._times_ns)
+        self._known_ns, self._sees_robot = crowd.known_ns[who], is_attentive[who]
+        self.positions_m = self._recorded_m[:, :, n_before * SUBSTEPS].copy()
+        self.velocities_m_s = np.full_like(self.positions_m, np.nan)
+
+    def recorded_m(self, row: int, step: int) -> FloatArray:
+        """(P, 2) recorded positions of an episode, metres; NaN for absent people."""
+        positions_m: FloatArray = self._recorded_m[row, :, (step + self._n_before) * SUBSTEPS]
+        return positions_m
+
+    def advance(self, active: IntArray, step: int, robots_m: FloatArray) -> FloatArray:
+        """Moves the people of (A,) episodes for one period of the robots.
+
+        `robots_m` is (A, 1 + SUBSTEPS, 2). Returns (A,) least distance of centres, metres.
+        """
+        first = (self._n_before + step) * SUBSTEPS
+        # People who are absent during the whole period are left out of the pairs.
+        recorded_m = self._recorded_m[active, :, first : first + SUBSTEPS + 1]
+        is_there = np.isfinite(recorded_m[..., 0]).any(axis=2)
         kept = np.argsort(~is_there, axis=1)[:, : max(int(is_there.sum(axis=1).max(initial=0)), 1)]
-        recorded = np.take_along_axis(recorded, kept[:, :, None, None], axis=1)
+        recorded_m = np.take_along_axis(recorded_m, kept[:, :, None, None], axis=1)
         rows = active[:, None], kept
         at_m, velocity = self.positions_m[rows], self.velocities_m_s[rows]
         distances_m = []
-        for substep in range(1, SUBSTEPS + 1):
-            robot_m = robots_m[:, substep - 1]
-            desired = (recorded[:, :, substep] - recorded[:, :, substep - 1]) / seconds
+        for substep in range(SUBSTEPS):
+            both = slice(substep, substep + 2)
             at_m, velocity = self._stepped(
-                at_m,
-                np.where(np.isnan(velocity), desired, velocity),
-                desired,
-                recorded[:, :, substep - 1],
-                (before_m, (robot_m - before_m) / seconds),
-                self._sees_robot[rows],
-                seconds,
+                at_m, velocity, recorded_m[:, :, both], robots_m[:, both], self._sees_robot[rows]
             )
-            is_entering = np.isnan(at_m[..., :1]) & np.isfinite(recorded[:, :, substep, :1])
-            at_m = np.where(is_entering, recorded[:, :, substep], at_m)
-            stamps_ns = self._starts_ns[active] + round(
-                (step + substep / SUBSTEPS) * self._crowd.period_ns
-            )
-            is_new = self._known_ns[rows] > stamps_ns[:, None]
-            distances_m.append(least_m(np.where(is_new[..., None], np.nan, at_m), robot_m))
-            before_m = robot_m
+            is_new = self._known_ns[rows] > self._times_ns[active, first + substep + 1, None]
+            counted_m = np.where(is_new[..., None], np.nan, at_m)
+            distances_m.append(least_m(counted_m, robots_m[:, substep + 1]))
         self.positions_m[active], self.velocities_m_s[active] = np.nan, np.nan
         self.positions_m[rows], self.velocities_m_s[rows] = at_m, velocity
         return np.asarray(np.min(distances_m, axis=0))
@@ -140,61 +196,46 @@ class ReactiveCrowd:
         self,
         at_m: FloatArray,
         velocity: FloatArray,
-        desired: FloatArray,
         recorded_m: FloatArray,
-        robot: tuple[FloatArray, FloatArray],
+        robots_m: FloatArray,
         sees_robot: BoolArray,
-        seconds: float,
     ) -> tuple[FloatArray, FloatArray]:
-        """(E, P, 2) positions and velocities after `seconds`; NaN for absent people."""
-        speed = np.linalg.norm(desired, axis=2, keepdims=True)
-        desired = _limited(desired + (recorded_m - at_m) / _RETURN_S, speed + _HURRY_M_S)
-        others = [
-            np.concatenate([of_people, of_robot[:, None]], axis=1)
-            for of_people, of_robot in zip((at_m, velocity), robot, strict=True)
-        ]
+        """(A, P, 2) positions and velocities after a substep; NaN for absent people.
+
+        `recorded_m` (A, P, 2, 2) and `robots_m` (A, 2, 2) are positions before and after it.
+        """
+        recorded = (recorded_m[:, :, 1] - recorded_m[:, :, 0]) / self._seconds
+        velocity = np.where(np.isnan(velocity), recorded, velocity)
+        speed = np.linalg.norm(recorded, axis=2, keepdims=True)
+        back = (recorded_m[:, :, 0] - at_m) / _RETURN_S
+        desired = _limited(recorded + back, speed + _HURRY_M_S)
+        of_robots = (robots_m[:, 1:] - robots_m[:, :1]) / self._seconds
+        others_m = np.concatenate([at_m, robots_m[:, :1]], axis=1)
+        their_velocity = np.concatenate([velocity, of_robots], axis=1)
         robot_m, person_m = self._radii_m
         reach_m = np.full((*at_m.shape[:2], at_m.shape[1] + 1), 2.0 * person_m + _PASSING_M)
         reach_m[..., -1] = np.where(sees_robot, person_m + robot_m + _PASSING_M, 0.0)
-        push = avoidance(at_m, velocity, others[0], others[1], reach_m)
-        velocity = velocity + seconds * ((desired - velocity) / _RELAXATION_S + push)
-        return at_m + seconds * velocity, velocity
+        push = avoidance(at_m, velocity, others_m, their_velocity, reach_m)
+        velocity = velocity + self._seconds * ((desired - velocity) / _RELAXATION_S + push)
+        at_m = at_m + self._seconds * velocity
+        is_entering = np.isnan(at_m[..., :1]) & np.isfinite(recorded_m[:, :, 1, :1])
+        return np.where(is_entering, recorded_m[:, :, 1], at_m), velocity
 
-    def _observe(self, row: int, step: int, people_m: FloatArray, robot_m: FloatArray) -> None:
-        """Sends a tracker's message to the predictor of an episode."""
-        stamp_ns = self._stamp_ns(row, step)
-        known = np.flatnonzero(np.isfinite(people_m[:, 0]))
-        tracks = Tracks(stamp_ns, tuple(map(str, known.tolist())), people_m[known])
-        predictor, frame_id = self._trackers[row], self._crowd.frame_id
-        if tracks.ids:
-            predictor.add_tracks(tracks, frame_id, stamp_ns)
-        if predictor.config.robot != "none":
-            predictor.add_robot(Tracks(stamp_ns, (ROBOT_ID,), robot_m[None]), frame_id, stamp_ns)
 
-    def _show(self, row: int, step: int, planned_m: FloatArray) -> None:
-        """The robot's plan, to the predictor of an episode."""
-        stamp_ns = self._stamp_ns(row, step)
-        stamps_ns = stamp_ns + np.arange(len(planned_m)) * round(DT_S * NS_PER_S)
-        plan = RobotPlan(stamp_ns, stamp_ns, self._crowd.frame_id, planned_m, stamps_ns)
-        self._trackers[row].robot_plan = plan
+def recorded_paths(people: People, times_ns: IntArray) -> tuple[IntArray, FloatArray]:
+    """People who are observed in each of E periods, and their paths.
 
-    def _stamp_ns(self, row: int, step: int) -> int:
-        return int(self._starts_ns[row] + step * self._crowd.period_ns)
-
-    def _paths(self, n_before: int, n_ticks: int) -> tuple[FloatArray, IntArray]:
-        """(E, P, S, 2) recorded positions, metres, NaN for nobody; (E, P) person of each."""
-        steps = np.arange(-n_before * SUBSTEPS, n_ticks * SUBSTEPS + 1)
-        people = self._crowd.people
-        times_ns = self._starts_ns[:, None] + steps * (self._crowd.period_ns // SUBSTEPS)
-        present = []
-        for first_ns, last_ns in times_ns[:, [0, -1]]:
-            first, last = np.searchsorted(people.stamps_ns, [first_ns, last_ns])
-            present.append(np.unique(people.people[max(first - 1, 0) : last + 1]))
-        who = np.full((len(present), max(map(len, present))), -1)
-        for row, of_episode in enumerate(present):
-            who[row, : len(of_episode)] = of_episode
-        paths = map(people.positions_at, who, times_ns)
-        return np.array(list(paths)), who
+    `times_ns` is (E, S). Returns (E, P) people, negative for nobody, and (E, P, S, 2) positions in
+    metres, NaN where unknown.
+    """
+    present = []
+    for first_ns, last_ns in times_ns[:, [0, -1]]:
+        first, last = np.searchsorted(people.stamps_ns, [first_ns, last_ns])
+        present.append(np.unique(people.people[max(first - 1, 0) : last + 1]))
+    who = np.full((len(present), max(map(len, present))), -1)
+    for row, of_episode in enumerate(present):
+        who[row, : len(of_episode)] = of_episode
+    return who, np.array(list(map(people.positions_at, who, times_ns)))
 
 
 def avoidance(

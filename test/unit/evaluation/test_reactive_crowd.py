@@ -49,7 +49,7 @@ def standing_robot(crowd, at_m, **options):
     least_m, walked_m = [], []
     for step in range(episodes.n_ticks):
         least_m.append(world.advance(np.array([0]), step, path_m)[0])
-        walked_m.append(world.positions_m[0, 0].copy())
+        walked_m.append(world.walkers.positions_m[0, 0].copy())
     return min(least_m), np.array(walked_m)
 
 
