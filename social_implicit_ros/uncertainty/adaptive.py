@@ -159,7 +159,12 @@ class Learnt:
 
 
 class AdaptiveCalibration:
-    """Rescales the ellipses of predictions, and learns from scored predictions."""
+    """Rescales the ellipses of predictions, and learns from scored predictions.
+
+    Attributes:
+        learnt: the current state, which is replaced, not changed.
+        radii: (Z, T, L) radii of the ellipses; those of a Gaussian are `GAUSSIAN_RADII`.
+    """
 
     def __init__(self, n_steps: int) -> None:
         """Starts with the initial state for T = `n_steps` predicted steps."""
@@ -168,20 +173,10 @@ class AdaptiveCalibration:
         self._n_overlapping = np.arange(1.0, n_steps + 1.0)[:, None]
         self.restore(Learnt.nothing(n_steps))
 
-    @property
-    def learnt(self) -> Learnt:
-        """The current state; the returned object does not change later."""
-        return self._learnt
-
-    @property
-    def radii(self) -> FloatArray:
-        """(Z, T, L) radii of the ellipses; those of a Gaussian are `GAUSSIAN_RADII`."""
-        return self._radii
-
     def restore(self, learnt: Learnt) -> None:
         """Continues from the state of another run; raises ValueError if its steps differ."""
         require_shape("AdaptiveCalibration", "shift", learnt.shift, ("Z", self.n_steps, "L"))
-        self._learnt = learnt
+        self.learnt = learnt
         self._newest_ns: int | None = None
         self._read_radii()
 
@@ -212,7 +207,7 @@ class AdaptiveCalibration:
         """
         weights = speed_weights(speed_m_s, SPEEDS_M_S)
         if base.radius_scales is None:
-            factors = np.tensordot(weights, self._radii / GAUSSIAN_RADII, axes=1)
+            factors = np.tensordot(weights, self.radii / GAUSSIAN_RADII, axes=1)
         else:
             # Step by step for all agents: several times faster than agent by agent.
             by_step_before = base.radius_scales.swapaxes(0, 1)
@@ -234,10 +229,10 @@ class AdaptiveCalibration:
         n_people = weights @ of_step.T  # (Z, T)
         # Scores of a class fade only while people of the class are in view.
         elapsed_s = self._elapsed_s(scored.stamp_ns) * np.minimum(n_people.max(axis=1), 1.0)
-        before = self._learnt
+        before = self.learnt
         fading = 0.5 ** (elapsed_s / HALF_LIFE_S)
         inside = (weights[:, None] * of_step) @ (scored.levels[:, None] <= _LEVELS)
-        self._learnt = Learnt(
+        self.learnt = Learnt(
             before.scores * fading[:, None, None] + self._counted(scored, weights),
             self._shifted(inside, n_people[..., None]),
             np.minimum(before.seconds + elapsed_s, MAX_SECONDS),
@@ -263,14 +258,14 @@ class AdaptiveCalibration:
         `inside` is the weight of the people inside each ellipse, (Z, T, 1) `n_people` of all.
         """
         missing = _LEVELS - inside / np.where(n_people > 0.0, n_people, 1.0)
-        step = FIRST_STEP / np.sqrt(1.0 + self._learnt.seconds / STEADY_S)
+        step = FIRST_STEP / np.sqrt(1.0 + self.learnt.seconds / STEADY_S)
         step = step[:, None, None] / self._n_overlapping
         step = step * n_people / (n_people + SHRINKAGE_PEOPLE)
-        return np.clip(self._learnt.shift + step * missing, -MAX_SHIFT, MAX_SHIFT)
+        return np.clip(self.learnt.shift + step * missing, -MAX_SHIFT, MAX_SHIFT)
 
     def _read_radii(self) -> None:
         """Computes the radii from the histograms, and the matrices that adapt radius scales."""
-        scores, shift = self._learnt.scores, self._learnt.shift
+        scores, shift = self.learnt.scores, self.learnt.shift
         inside = np.cumsum(scores, axis=-1)[..., :-1]
         n_scores = scores.sum(axis=-1, keepdims=True)
         n_shrinking = SHRINKING_PRIOR_SCORES * np.sqrt(self._n_overlapping)
@@ -290,8 +285,8 @@ class AdaptiveCalibration:
         bounded = np.clip(
             np.exp(distances), MIN_FACTOR * GAUSSIAN_RADII, MAX_FACTOR * GAUSSIAN_RADII
         )
-        self._radii: FloatArray = np.maximum.accumulate(bounded, axis=-1)
-        self._matrices = _interpolation_matrices(self._radii)
+        self.radii: FloatArray = np.maximum.accumulate(bounded, axis=-1)
+        self._matrices = _interpolation_matrices(self.radii)
 
 
 def _interpolation_matrices(distances: FloatArray) -> FloatArray:

@@ -126,20 +126,6 @@ class Calibration:
             **{name: values.round(4).tolist() for name, values in arrays.items()},
         }
 
-    def ellipse_factors(self, motion: ObservedMotion) -> tuple[FloatArray, FloatArray]:
-        """Factors on the ellipses of agents with this motion.
-
-        Returns:
-            (A, T) on the standard deviations, and (A, T, L) further ones on the ellipse of each
-            confidence in `CONFIDENCES`.
-        """
-        factors = self._interpolate(self._log_ellipses, motion)
-        return factors[..., 0], factors[..., 1:]
-
-    def sample_factors(self, motion: ObservedMotion) -> FloatArray:
-        """(A, T) factors on the spread of the samples of agents with this motion."""
-        return self._interpolate(self._log_samples, motion)
-
     def calibrated(
         self, covariance: FloatArray, motion: ObservedMotion
     ) -> tuple[FloatArray, FloatArray]:
@@ -152,8 +138,8 @@ class Calibration:
         Returns:
             (A, T, 2, 2) covariance in square metres, and (A, T, L) radius scales.
         """
-        factors, radius_scales = self.ellipse_factors(motion)
-        return covariance * (factors * factors)[..., None, None], radius_scales
+        factors = self._interpolate(self._log_ellipses, motion)
+        return covariance * (factors[..., :1] * factors[..., :1])[..., None], factors[..., 1:]
 
     def spread(self, samples: FloatArray, mean: FloatArray, motion: ObservedMotion) -> FloatArray:
         """The calibrated samples.
@@ -166,7 +152,7 @@ class Calibration:
         Returns:
             (K, A, T, 2) in metres, scaled about the mean.
         """
-        return mean + (samples - mean) * self.sample_factors(motion)[..., None]
+        return mean + (samples - mean) * self._interpolate(self._log_samples, motion)[..., None]
 
     @cached_property
     def _log_ellipses(self) -> FloatArray:

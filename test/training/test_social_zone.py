@@ -280,7 +280,9 @@ def test_calibration_finds_the_factors_of_a_gaussian() -> None:
 
     assert isinstance(calibration, Calibration)
     motion = smooth(np.array([0.0, 1.0]))
-    for found in (calibration.ellipse_factors(motion)[0], calibration.sample_factors(motion)):
+    variances = calibration.calibrated(claimed[:2], motion)[0][..., 0, 0]
+    samples = calibration.spread(np.ones((1, 2, n_steps, 2)), np.zeros((2, n_steps, 2)), motion)
+    for found in (np.sqrt(variances), samples[0, ..., 0]):
         np.testing.assert_allclose(found[0], 2.0, rtol=0.06)
         np.testing.assert_allclose(found[1], 0.8, rtol=0.06)
 

@@ -40,21 +40,27 @@ def smooth(speeds_m_s: list[float] | FloatArray) -> ObservedMotion:
     return ObservedMotion(speeds, np.zeros(len(speeds)))
 
 
+def ellipse_factors(motion: ObservedMotion, calibration: Calibration = CALIBRATION) -> FloatArray:
+    """(A, T) factors on the standard deviations of agents with this motion."""
+    ones = np.broadcast_to(np.eye(2), (len(motion.speed_m_s), calibration.n_steps, 2, 2))
+    return np.sqrt(calibration.calibrated(ones, motion)[0][..., 0, 0])
+
+
 def random_covariances(generator: np.random.Generator, *shape: int) -> np.ndarray:
     factor = generator.normal(size=(*shape, 2, 2))
     return factor @ np.swapaxes(factor, -1, -2) + 0.01 * np.eye(2)
 
 
 def test_an_agent_at_a_grid_point_gets_its_factors() -> None:
-    factors, _ = CALIBRATION.ellipse_factors(smooth([1.0, 2.0, 0.0]))
+    factors = ellipse_factors(smooth([1.0, 2.0, 0.0]))
 
     np.testing.assert_allclose(factors, [[2.0, 2.0, 2.0], [0.5, 0.5, 4.0], [1.0, 2.0, 3.0]])
 
 
 def test_factors_are_constant_beyond_the_last_grid_point() -> None:
-    np.testing.assert_allclose(
-        CALIBRATION.sample_factors(smooth([9.0])), CALIBRATION.sample_factors(smooth([2.0]))
-    )
+    samples, mean = np.ones((1, 1, N_STEPS, 2)), np.zeros((1, N_STEPS, 2))
+    far, last = (CALIBRATION.spread(samples, mean, smooth([speed])) for speed in (9.0, 2.0))
+    np.testing.assert_allclose(far, last)
 
 
 def test_at_most_two_weights_are_above_zero_and_their_sum_is_one() -> None:
@@ -68,7 +74,7 @@ def test_at_most_two_weights_are_above_zero_and_their_sum_is_one() -> None:
 def test_ellipses_do_not_jump_when_somebody_walks_a_little_faster() -> None:
     speeds = np.linspace(0.0, 3.0, 3001)
 
-    factors, _ = CALIBRATION.ellipse_factors(smooth(speeds))
+    factors = ellipse_factors(smooth(speeds))
     change = np.abs(np.diff(np.log(factors), axis=0))
 
     assert change.max() < 0.02
@@ -78,7 +84,7 @@ def test_ellipses_grow_with_the_jerk_of_a_history() -> None:
     roughnesses = np.linspace(0.0, 0.2, 201)
     motion = ObservedMotion(np.ones(201), roughnesses)
 
-    factors = CALIBRATION.ellipse_factors(motion)[0][:, 0]
+    factors = ellipse_factors(motion)[:, 0]
 
     np.testing.assert_allclose(factors[[0, 100, 200]], [2.0, 4.0, 4.0])
     assert all(np.diff(factors) >= 0)
@@ -93,7 +99,7 @@ def test_one_grid_point_is_enough() -> None:
         np.ones((1, 1, 1, len(CONFIDENCES))),
     )
 
-    np.testing.assert_allclose(single.ellipse_factors(smooth([0.0, 5.0]))[0], 2.0)
+    np.testing.assert_allclose(ellipse_factors(smooth([0.0, 5.0]), single), 2.0)
 
 
 def test_a_calibrated_covariance_stays_positive_semi_definite() -> None:
