@@ -7,7 +7,7 @@ is replayed with the model that was not trained on it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,7 @@ from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.prediction.scoring.online_evaluation import EARLY
+from social_implicit_ros.prediction.update import Update
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.arrivals import delivered, predictor_config
 from social_implicit_ros.recordings.left_out import LeftOut
@@ -259,22 +260,11 @@ def replay_calibration(
     predictor = Predictor(model, config, transforms, adaptive=adaptive)
     predictor.floor_plan = None if walls is None else walls.prepare()
     period_ns = round((1.0 - EARLY) * model.step_s * NS_PER_S)
-    newest_ns, next_ns, played_ns, has_jumped = 0, 0, 0, False
     first_ns = 0  # of the first prediction
     times_ns, levels, steps, log_areas = [], [], [], []
-    for update in delivered(source, predictor, transforms, left_out, advance):
-        has_jumped |= update.jumped_back
-        if update.tick_ns is None:
-            continue
-        if has_jumped:
-            # Elapsed time continues across the jump.
-            played_ns += newest_ns - update.tick_ns
-            next_ns, has_jumped = 0, False
-        newest_ns = update.tick_ns
-        if update.tick_ns < next_ns:
-            continue
-        next_ns = update.tick_ns + period_ns
-        predictor.tick(update.tick_ns)
+    updates = delivered(source, predictor, transforms, left_out, advance)
+    for tick_ns, played_ns in _due_ticks(updates, period_ns):
+        predictor.tick(tick_ns)
         tick = predictor.last_tick
         assert tick is not None
         if tick.window.ids:
@@ -296,6 +286,25 @@ def replay_calibration(
         area_m2=float(np.exp(np.concatenate(log_areas).mean())),
         notes=tuple(notes),
     )
+
+
+def _due_ticks(updates: Iterable[Update], period_ns: int) -> Iterator[tuple[int, int]]:
+    """Yields stamps at least a period apart, and the time that passed before time jumped back.
+
+    Their sum is the elapsed time, which continues across jumps; both are integer nanoseconds.
+    """
+    newest_ns, next_ns, played_ns, has_jumped = 0, 0, 0, False
+    for update in updates:
+        has_jumped |= update.jumped_back
+        if update.tick_ns is None:
+            continue
+        if has_jumped:
+            played_ns += newest_ns - update.tick_ns
+            next_ns, has_jumped = 0, False
+        newest_ns = update.tick_ns
+        if update.tick_ns >= next_ns:
+            next_ns = update.tick_ns + period_ns
+            yield update.tick_ns, played_ns
 
 
 def _log_areas(prediction: Prediction) -> FloatArray:
