@@ -9,24 +9,24 @@ manifest = ElementTree.parse(Path(__file__).parent / "package.xml").getroot()
 NAME = manifest.findtext("name")
 maintainer = manifest.find("maintainer")
 
-#: Command name -> "module:function" of its entry point; the command itself is commands/NAME.py.
-COMMANDS = {
-    "predictor_node": "social_implicit_ros.commands.entry_points:predictor_node",
-    "replay_tracks": "social_implicit_ros.commands.entry_points:replay_tracks",
-    "social_implicit_demo": "social_implicit_ros.commands.entry_points:social_implicit_demo",
-    "tracks_to_bag": "social_implicit_ros.commands.entry_points:tracks_to_bag",
-    "evaluate_bag": "social_implicit_ros.commands.entry_points:evaluate_bag",
-    "evaluate_navigation": "social_implicit_ros.commands.entry_points:evaluate_navigation",
-    "evaluate_dataset": "social_implicit_ros.commands.entry_points:evaluate_dataset",
-    "evaluate_calibration": "social_implicit_ros.commands.entry_points:evaluate_calibration",
-    "metric_sensitivity": "social_implicit_ros.commands.entry_points:metric_sensitivity",
-    "metric_demo": "social_implicit_ros.commands.entry_points:metric_demo",
-    "import_checkpoint": "social_implicit_ros.commands.entry_points:import_checkpoint",
-    "make_card": "social_implicit_ros.commands.entry_points:make_card",
-    "train_benchmark": "social_implicit_ros.commands.entry_points:train_benchmark",
-    "train_social_zone": "social_implicit_ros.commands.entry_points:train_social_zone",
-    "train_model": "social_implicit_ros.commands.entry_points:train_model",
-}
+#: Commands: each is a function in commands/entry_points.py.
+COMMANDS = (
+    "predictor_node",
+    "replay_tracks",
+    "social_implicit_demo",
+    "tracks_to_bag",
+    "evaluate_bag",
+    "evaluate_navigation",
+    "evaluate_dataset",
+    "evaluate_calibration",
+    "metric_sensitivity",
+    "metric_demo",
+    "import_checkpoint",
+    "make_card",
+    "train_benchmark",
+    "train_social_zone",
+    "train_model",
+)
 
 
 def share(folder: str) -> list[tuple[str, list[str]]]:
@@ -82,6 +82,6 @@ setup(
     },
     zip_safe=True,
     entry_points={
-        "console_scripts": [f"{command} = {target}" for command, target in COMMANDS.items()]
+        "console_scripts": [f"{name} = {NAME}.commands.entry_points:{name}" for name in COMMANDS]
     },
 )

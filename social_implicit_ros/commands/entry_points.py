@@ -1,16 +1,22 @@
-"""Entry points of all commands. They print how to install a required library that is missing."""
+"""Entry points of all commands, and how commands end.
+
+A command returns 2 for an invalid request, as argparse does, and for a required library that is
+missing: it prints how to install it.
+"""
 
 from __future__ import annotations
 
 import io
 import shlex
 import sys
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import partial, wraps
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from social_implicit_ros.ros.processes.signals import catch_stop_signals
+from social_implicit_ros.untrusted_files import error_text, printable_text
 
 #: pyarrow 26 needs numpy 2, which its metadata does not state.
 _PYARROW = "pyarrow" if version("numpy") >= "2" else "pyarrow<26"
@@ -18,6 +24,32 @@ _PYARROW = "pyarrow" if version("numpy") >= "2" else "pyarrow<26"
 _REPORT = ("plotly", _PYARROW)
 #: Requirements of training.
 _TRAINING = ("torch", "onnx")
+#: Exit codes of every command: an invalid request, and Ctrl-C.
+INVALID, INTERRUPTED = 2, 130
+
+_Main = Callable[[Sequence[str] | None], int | None]
+
+
+def reports_errors(
+    command: str, *, interrupted: str = "interrupted"
+) -> Callable[[_Main], Callable[..., int]]:
+    """Makes a `main` print an error in one line, and return an exit code in any case."""
+
+    def decorate(main: _Main) -> Callable[..., int]:
+        @wraps(main)
+        def run(arguments: Sequence[str] | None = None) -> int:
+            try:
+                return main(arguments) or 0
+            except (ValueError, FloatingPointError, OSError) as error:
+                print(f"{command}: {printable_text(error_text(error))}", file=sys.stderr)
+                return INVALID
+            except KeyboardInterrupt:
+                print(f"{command}: {interrupted}", file=sys.stderr)
+                return INTERRUPTED
+
+        return run
+
+    return decorate
 
 
 def _run(command: str, *requirements: str) -> int:
@@ -41,16 +73,16 @@ def _run(command: str, *requirements: str) -> int:
             module = import_module(f"{__package__}.{command}")
         except KeyboardInterrupt:  # importing libraries takes seconds
             print(f"{command}: interrupted", file=sys.stderr)
-            return 130
-        code: int | None = module.main()
-        return code or 0
+            return INTERRUPTED
+        code: int = module.main()
+        return code
     print(
         f"{Path(sys.argv[0]).name} needs "
         f"{', '.join(f'{name} ({state})' for name, state in missing.items())}; to install: "
         f"{sys.executable} -m pip install {shlex.join(missing)}",
         file=sys.stderr,
     )
-    return 2
+    return INVALID
 
 
 def _run_node(command: str) -> int:
@@ -71,7 +103,7 @@ def _run_with_ros(command: str, *requirements: str) -> int:
             "evaluate_bag and evaluate_dataset work without it.",
             file=sys.stderr,
         )
-        return 2
+        return INVALID
     return _run(command, *requirements)
 
 

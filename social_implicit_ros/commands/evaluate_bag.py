@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from social_implicit_ros.commands import options as opt
+from social_implicit_ros.commands.entry_points import reports_errors
 from social_implicit_ros.evaluation.distribution import MOMENTS
 from social_implicit_ros.evaluation.report.tables import (
     print_failures,
@@ -44,7 +45,7 @@ _MAX_SHIFT_S = 1e9
 NOTHING, SOME_FAILED = 1, 3
 
 
-@opt.reports_errors(
+@reports_errors(
     "evaluate_bag", interrupted="interrupted; --resume evaluates the missing recordings"
 )
 def main(arguments: Sequence[str] | None = None) -> int:

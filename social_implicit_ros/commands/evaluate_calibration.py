@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from social_implicit_ros.commands import options as opt
+from social_implicit_ros.commands.entry_points import reports_errors
 from social_implicit_ros.evaluation.benchmark.calibration import (
     BAND,
     CONFIDENCE,
@@ -59,7 +60,7 @@ _COLUMNS = {
 }
 
 
-@opt.reports_errors("evaluate_calibration")
+@reports_errors("evaluate_calibration")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the tables."""
     options = parse(arguments)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from social_implicit_ros.commands import options as opt
+from social_implicit_ros.commands.entry_points import reports_errors
 from social_implicit_ros.evaluation.benchmark.leave_one_out import ROBOT_ROWS, leave_one_out
 from social_implicit_ros.evaluation.benchmark.split_metrics import ROWS
 from social_implicit_ros.evaluation.output_files import write_json
@@ -25,7 +26,7 @@ AVERAGE = "average"
 ModelResults = Mapping[str, Any]
 
 
-@opt.reports_errors("evaluate_dataset")
+@reports_errors("evaluate_dataset")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the table."""
     options = parse(arguments)

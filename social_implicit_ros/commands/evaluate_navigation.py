@@ -15,6 +15,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from social_implicit_ros.commands import options as opt
+from social_implicit_ros.commands.entry_points import reports_errors
 from social_implicit_ros.evaluation.navigation.crowd import Crowd, crowd_of
 from social_implicit_ros.evaluation.navigation.page import write_page
 from social_implicit_ros.evaluation.navigation.planners import CHANCE, COSTMAP, EXPECTED
@@ -69,7 +70,7 @@ _COLUMNS = {
 _WITH_INTERVAL = ("collision", "time")
 
 
-@opt.reports_errors("evaluate_navigation")
+@reports_errors("evaluate_navigation")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Drives the robot, prints the tables and writes the report."""
     _evaluate(parse(arguments), Console(stderr=True))

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from social_implicit_ros.commands.options import reports_errors
+from social_implicit_ros.commands.entry_points import reports_errors
 from social_implicit_ros.models.card import file_sha256
 from social_implicit_ros.training.social_implicit.zones import (
     NOISE_WEIGHTS,
@@ -16,7 +16,7 @@ from social_implicit_ros.training.social_implicit.zones import (
 )
 
 
-@reports_errors("import_checkpoint", failure=1)
+@reports_errors("import_checkpoint")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Converts a checkpoint."""
     parser = argparse.ArgumentParser(prog="import_checkpoint", description=__doc__)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from social_implicit_ros.commands.options import duration_s, reports_errors
+from social_implicit_ros.commands.entry_points import reports_errors
+from social_implicit_ros.commands.options import duration_s
 from social_implicit_ros.models.card import ModelCard
 from social_implicit_ros.models.onnx_model import (
     MAX_FILE_BYTES,
@@ -25,7 +26,7 @@ from social_implicit_ros.untrusted_files import read_file
 _N_PEOPLE = 30
 
 
-@reports_errors("make_card", failure=1)
+@reports_errors("make_card")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Writes the card if the model works."""
     options = _parser().parse_args(arguments)

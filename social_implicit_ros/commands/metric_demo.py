@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from social_implicit_ros.commands import options as opt
+from social_implicit_ros.commands.entry_points import reports_errors
 from social_implicit_ros.evaluation.output_files import written_beside
 from social_implicit_ros.evaluation.report.metric_demo import demo_page
 
 
-@opt.reports_errors("metric_demo")
+@reports_errors("metric_demo")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Writes the page."""
     parser = argparse.ArgumentParser(

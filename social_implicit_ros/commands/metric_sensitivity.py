@@ -10,7 +10,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from social_implicit_ros.commands.options import add_benchmark_options, reports_errors
+from social_implicit_ros.commands.entry_points import reports_errors
+from social_implicit_ros.commands.options import add_benchmark_options
 from social_implicit_ros.evaluation.benchmark.sensitivity import METRIC_NAMES, metric_sensitivity
 from social_implicit_ros.evaluation.benchmark.split_metrics import Metrics
 from social_implicit_ros.evaluation.output_files import write_json

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial, wraps
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, TypeVar
@@ -31,7 +31,7 @@ from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 from social_implicit_ros.recordings.text_formats.text import FRAMES_PER_SECOND, TextFormat
 from social_implicit_ros.recordings.track_source import SourceChoices, TrackSource, open_source
 from social_implicit_ros.settings import PredictorConfig
-from social_implicit_ros.untrusted_files import error_text, printable_text, short_text
+from social_implicit_ros.untrusted_files import printable_text, short_text
 
 #: Largest number that an option takes, such as a duration in seconds.
 LARGEST = 1e9
@@ -45,33 +45,8 @@ BAG_HELP = (
 )
 #: Options that apply only to bags.
 OF_BAGS = ("tracks", "tracker", "fixed_frame", "odometry")
-#: Exit codes: an invalid request, and Ctrl-C.
-INVALID, INTERRUPTED = 2, 130
 
 _Number = TypeVar("_Number", int, float)
-_Main = Callable[[Sequence[str] | None], int | None]
-
-
-def reports_errors(
-    command: str, *, failure: int = INVALID, interrupted: str = "interrupted"
-) -> Callable[[_Main], Callable[..., int]]:
-    """Makes a `main` print an error in one line, and return an exit code in any case."""
-
-    def decorate(main: _Main) -> Callable[..., int]:
-        @wraps(main)
-        def run(arguments: Sequence[str] | None = None) -> int:
-            try:
-                return main(arguments) or 0
-            except (ValueError, FloatingPointError, OSError) as error:
-                print(f"{command}: {printable_text(error_text(error))}", file=sys.stderr)
-                return failure
-            except KeyboardInterrupt:
-                print(f"{command}: {interrupted}", file=sys.stderr)
-                return INTERRUPTED
-
-        return run
-
-    return decorate
 
 
 def add_recording_options(parser: argparse.ArgumentParser, *, sees_robot: bool = True) -> None:

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.utilities import remove_ros_args
 
+from social_implicit_ros.commands.entry_points import reports_errors
 from social_implicit_ros.parameter_spec import ParameterError
 from social_implicit_ros.prediction.replay_settings import sections_of_others
 from social_implicit_ros.ros.node import PredictorNode
 from social_implicit_ros.ros.processes.signals import catch_stop_signals
-from social_implicit_ros.ros.processes.startup import ros_error_text, send_in_background, start_ros
+from social_implicit_ros.ros.processes.startup import own_arguments, send_in_background, start_ros
 from social_implicit_ros.settings import PARAMETERS
 from social_implicit_ros.untrusted_files import printable_text
 
@@ -37,18 +37,19 @@ its default (installed as share/social_implicit_ros/config/predictor.yaml).
 _POLL_S = 0.1
 
 
-def main(args: list[str] | None = None) -> None:
+@reports_errors("predictor_node")
+def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the node until the first SIGINT, SIGTERM or SIGHUP; finishes a tick that has begun."""
-    args = sys.argv[1:] if args is None else args
-    check_command_line(args)
+    argv = sys.argv[1:] if arguments is None else arguments
+    check_command_line(argv)
     is_stopping = catch_stop_signals()
     if is_stopping():
         return
     send_in_background()
-    start_ros("predictor_node", args)
+    start_ros("predictor_node", argv)
     executor = SingleThreadedExecutor()
     node = PredictorNode()
-    for line in ineffective_files(args, node.get_fully_qualified_name()):
+    for line in ineffective_files(argv, node.get_fully_qualified_name()):
         node.get_logger().warning(line)
     try:
         executor.add_node(node)
@@ -78,7 +79,11 @@ def ineffective_files(arguments: Sequence[str], node: str) -> Iterator[str]:
 
 
 def check_command_line(arguments: Sequence[str]) -> None:
-    """Handles `--help` and `--version`; exits at arguments that are not ROS arguments."""
+    """Handles `--help` and `--version`; exits at arguments that are not ROS arguments.
+
+    Raises:
+        ValueError: invalid ROS arguments.
+    """
     parser = argparse.ArgumentParser(
         prog="predictor_node",
         usage="%(prog)s [-h] [--version] [--ros-args ...]",
@@ -87,10 +92,7 @@ def check_command_line(arguments: Sequence[str]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
-    try:
-        others = remove_ros_args(arguments)
-    except (RuntimeError, UnicodeEncodeError) as error:
-        parser.exit(1, f"predictor_node: {ros_error_text(error)}\n")
+    others = own_arguments(arguments)
     own = arguments[: arguments.index("--ros-args")] if "--ros-args" in arguments else arguments
     for argument in own:
         # rcl would take it as a remapping and ignore it silently.
@@ -102,4 +104,4 @@ def check_command_line(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

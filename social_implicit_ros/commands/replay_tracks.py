@@ -16,10 +16,10 @@ from rclpy.exceptions import NameValidationException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.utilities import remove_ros_args
 from rosgraph_msgs.msg import Clock
 
 from social_implicit_ros.commands import options as opt
+from social_implicit_ros.commands.entry_points import reports_errors
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.bag import DEFAULT_FRAME, RecordingError
 from social_implicit_ros.recordings.bag_writer import (
@@ -33,7 +33,7 @@ from social_implicit_ros.recordings.track_source import TrackSource
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.messages import stamp_to_msg
 from social_implicit_ros.ros.processes.signals import catch_stop_signals
-from social_implicit_ros.ros.processes.startup import ros_error_text, start_ros
+from social_implicit_ros.ros.processes.startup import own_arguments, start_ros
 from social_implicit_ros.ros.timers import steady_timer
 from social_implicit_ros.ros.trackers import import_message
 from social_implicit_ros.untrusted_files import printable_text
@@ -109,14 +109,11 @@ class ReplayNode(Node):
             self.n_published += 1
 
 
-@opt.reports_errors("replay_tracks", failure=1)
+@reports_errors("replay_tracks")
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command with its and ROS arguments; returns 1 if nothing can be played."""
+    """Runs the command with its and ROS arguments."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        options = _parser().parse_args(remove_ros_args(argv))
-    except (RuntimeError, UnicodeEncodeError) as error:  # of rcl
-        raise ValueError(ros_error_text(error)) from error
+    options = _parser().parse_args(own_arguments(argv))
     recording, playback = _open(options)
     try:
         return _play(options, recording, playback, argv)

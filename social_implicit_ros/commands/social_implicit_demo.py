@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -25,6 +25,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from social_implicit_ros.commands import options as opt
+from social_implicit_ros.commands.entry_points import reports_errors
 from social_implicit_ros.evaluation.benchmark.calibration import (
     compare_calibrations,
     recording_cases,
@@ -42,6 +43,7 @@ from social_implicit_ros.evaluation.published import (
 from social_implicit_ros.evaluation.request import Request
 from social_implicit_ros.evaluation.results import report_on
 from social_implicit_ros.evaluation.runner import default_models
+from social_implicit_ros.models.registry import load_model
 from social_implicit_ros.prediction.replay_settings import NODE_NAME, load_settings
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.arrivals import recorded_tracks
@@ -57,7 +59,6 @@ from social_implicit_ros.ros.processes.demo_processes import (
 )
 from social_implicit_ros.ros.processes.domains import NoDomainError
 from social_implicit_ros.ros.processes.signals import take_over
-from social_implicit_ros.untrusted_files import error_text
 
 #: Below the data folder (SOCIAL_IMPLICIT_DATA): the recording replayed instead of the shipped one.
 HOTEL = Path("eth_ucy/all_data/biwi_hotel.txt")
@@ -72,6 +73,8 @@ GROUND_TRUTH_S = 10.0
 
 #: Share of the predictions after which the regions are drawn: they have adapted by then.
 ADAPTED = 1 / 3
+#: Exit code if the node or the replay fails.
+FAILED = 1
 #: Ticks at which the report evaluates distributions, which is slow: the user waits for it.
 REPORT_MOMENTS = 10
 
@@ -97,25 +100,24 @@ class Show:
     floor_plan: FloorPlan | None
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs the demonstration; returns 0 if predictions were drawn, 1 if not, 130 if interrupted."""
+@reports_errors("social_implicit_demo")
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the demonstration; returns 1 if a valid request fails."""
     arguments = _parser().parse_args(argv)
     console = Console()
     # The end of this process also ends the processes that it started.
     take_over(_interrupt)
+    show = choose_show(os.environ.get("SOCIAL_IMPLICIT_DATA"), arguments.duration)
+    load_model(arguments.model or "default")
+    opt.make_folder(arguments.out)
     try:
         isolate()
-        show = choose_show(os.environ.get("SOCIAL_IMPLICIT_DATA"), arguments.duration)
-        opt.make_folder(arguments.out)
         with listening(prediction_from_point_cloud) as listener:
             _perform(show, listener, arguments, console)
         _report(show, listener, arguments, console)
-    except (DemoError, NoDomainError, ValueError, OSError) as error:
-        console.print(f"[bold red]The demo failed:[/] {escape(error_text(error))}")
-        return 1
-    except KeyboardInterrupt:
-        console.print("interrupted")
-        return 130
+    except (DemoError, NoDomainError) as error:
+        console.print(f"[bold red]The demo failed:[/] {escape(str(error))}")
+        return FAILED
     return 0
 
 
@@ -124,7 +126,7 @@ def choose_show(data_folder: str | None, duration_s: float) -> Show:
     part_s = duration_s * RATE
     if data_folder:
         if not (Path(data_folder) / HOTEL).is_file():
-            raise DemoError(
+            raise ValueError(
                 f"{opt.DATA_VARIABLE} is {data_folder}, which has no {HOTEL}: correct it, or unset "
                 "it for the simulated crowd"
             )

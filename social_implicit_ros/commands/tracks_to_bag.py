@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from social_implicit_ros.commands import options as opt
+from social_implicit_ros.commands.entry_points import reports_errors
 from social_implicit_ros.recordings.arrivals import recorded_tracks
 from social_implicit_ros.recordings.bag import DEFAULT_FRAME
 from social_implicit_ros.recordings.bag_writer import MESSAGE_TYPES, write_tracks
 from social_implicit_ros.recordings.left_out import LeftOut
 
 
-@opt.reports_errors("tracks_to_bag", failure=1)
+@reports_errors("tracks_to_bag")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Converts a recording."""
     parser = _parser()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from social_implicit_ros.commands import options as opt
+from social_implicit_ros.commands.entry_points import reports_errors
 from social_implicit_ros.evaluation.terminal import progress_bar
 from social_implicit_ros.training.splits import SPLITS
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from social_implicit_ros.training.social_implicit.trainer import Accuracy, Epoch
 
 
-@opt.reports_errors("train_benchmark")
+@reports_errors("train_benchmark")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Trains the models."""
     options = parse(arguments)

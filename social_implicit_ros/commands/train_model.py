@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from social_implicit_ros.commands import options as opt
+from social_implicit_ros.commands.entry_points import reports_errors
 from social_implicit_ros.evaluation.terminal import progress_bar
 from social_implicit_ros.models.card import ModelCard
 from social_implicit_ros.models.onnx_model import OnnxModel
@@ -38,7 +39,7 @@ ITERATIONS = 400
 _ROWS = 10
 
 
-@opt.reports_errors("train_model")
+@reports_errors("train_model")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Trains, calibrates, exports and compares."""
     _run(parse(arguments), Console(), Console(stderr=True))

@@ -11,12 +11,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from social_implicit_ros.commands.options import (
-    add_training_options,
-    make_folder,
-    positive_int,
-    reports_errors,
-)
+from social_implicit_ros.commands.entry_points import reports_errors
+from social_implicit_ros.commands.options import add_training_options, make_folder, positive_int
 from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 from social_implicit_ros.training.splits import ROBOT_SPLIT, SPLITS
 from social_implicit_ros.untrusted_files import did_you_mean

@@ -164,23 +164,25 @@ def test_an_interrupted_demonstration_ends_what_it_started(
     assert_nothing_runs(tmp_path / "out")
 
 
-def test_a_node_that_cannot_predict_is_reported(tmp_path: Path, demo: Demo) -> None:
+def test_an_unknown_model_is_named(tmp_path: Path, demo: Demo) -> None:
     with demo("--model", "no_such_model") as process:
-        assert process.process.wait(timeout=PATIENCE_S) == 1
+        assert process.process.wait(timeout=PATIENCE_S) == 2
         assert "no_such_model" in process.output
     assert not (tmp_path / "out" / "prediction.png").exists()
     assert_nothing_runs(tmp_path / "out")
 
 
-def test_a_data_folder_without_the_hotel_is_reported(
+def test_a_demonstration_that_fails_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("SOCIAL_IMPLICIT_DATA", str(tmp_path))
-    monkeypatch.setenv("COLUMNS", "200")
+    def fail(decode: object) -> None:
+        raise DemoError("the node reports: no memory")
+
     monkeypatch.setattr(signal, "signal", lambda *arguments: None)
     monkeypatch.setattr(social_implicit_demo, "isolate", lambda: None)
-    assert social_implicit_demo.main([]) == 1
-    assert "biwi_hotel.txt" in capsys.readouterr().out
+    monkeypatch.setattr(social_implicit_demo, "listening", fail)
+    assert social_implicit_demo.main(["--out", str(tmp_path)]) == 1
+    assert "The demo failed: the node reports: no memory" in capsys.readouterr().out
 
 
 def test_the_busiest_part_of_the_hotel_is_shown(tmp_path: Path) -> None:
@@ -197,7 +199,7 @@ def test_the_busiest_part_of_the_hotel_is_shown(tmp_path: Path) -> None:
 
 
 def test_a_data_folder_without_the_hotel_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DemoError, match=r"SOCIAL_IMPLICIT_DATA is .* unset it for the simulated"):
+    with pytest.raises(ValueError, match=r"SOCIAL_IMPLICIT_DATA is .* unset it for the simulated"):
         choose_show(str(tmp_path), duration_s=2.0)
 
 

@@ -253,7 +253,7 @@ def test_a_parameter_file_that_cannot_be_read(tmp_path: Path, content: str) -> N
     file.write_text(content)
     arguments = ["--ros-args", "--params-file", str(file)]
     with running("predictor_node", arguments, domain=reserve_domain(), folder=tmp_path) as process:
-        assert process.process.wait(timeout=60.0) == 1
+        assert process.process.wait(timeout=60.0) == 2
     assert "Traceback" not in process.output
     assert "bad.yaml" in process.output
     assert re.search(r"line(_num)? \d", process.output)

@@ -181,7 +181,7 @@ def test_a_loop_goes_back_in_time_until_it_is_interrupted(
 def test_an_invalid_request_is_refused_in_one_line(
     text: Path, arguments: list[str], reason: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([argument.format(text=text) for argument in arguments]) == 1
+    assert main([argument.format(text=text) for argument in arguments]) == 2
     assert reason in capfd.readouterr().err
 
 

@@ -213,7 +213,7 @@ def test_the_command_prints_errors(tmp_path: Path, capsys: pytest.CaptureFixture
 
     code = import_checkpoint.main([str(tmp_path / "gone.pth"), "--out", str(out)])
 
-    assert code == 1
+    assert code == 2
     assert "import_checkpoint: no checkpoint" in capsys.readouterr().err
     assert not out.exists()
 
@@ -228,7 +228,7 @@ def test_a_checkpoint_without_read_permission_is_named(
 
     monkeypatch.setattr(Path, "open", denied)
 
-    assert import_checkpoint.main([str(path), "--out", str(tmp_path / "a.onnx")]) == 1
+    assert import_checkpoint.main([str(path), "--out", str(tmp_path / "a.onnx")]) == 2
     assert f"{path}: Permission denied; change its" in capsys.readouterr().err
 
 
@@ -239,5 +239,5 @@ def test_the_command_requires_an_onnx_output_path(
 
     code = import_checkpoint.main([str(path), "--out", str(tmp_path / "imported.pb")])
 
-    assert code == 1
+    assert code == 2
     assert "ends in .onnx" in capsys.readouterr().err

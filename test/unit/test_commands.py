@@ -1,11 +1,13 @@
-"""Commands print how to install missing or outdated libraries, and exit."""
+"""How commands end: with missing or outdated libraries, after invalid requests, with errors."""
 
 import os
+import signal
 import subprocess
 import sys
 from importlib import metadata, resources
 
 import pytest
+from support.imports import commands
 
 from social_implicit_ros.commands import entry_points
 from social_implicit_ros.commands.entry_points import evaluate_bag, social_implicit_demo
@@ -90,13 +92,68 @@ def test_with_all_its_libraries_a_command_runs_and_returns_its_code(installed, m
     assert evaluate_bag() == 7
 
 
+#: Command -> requests that argparse accepts, but that name a wrong file or value.
+INVALID_REQUESTS = {
+    "predictor_node": ["--ros-args -p", "--ros-args --params-file gone.yaml"],
+    "replay_tracks": ["gone.mcap", "{text} --rate 0", "{text} --tracker nobodys"],
+    "social_implicit_demo": ["--model nobodys", "--out {text}"],
+    "tracks_to_bag": ["gone.txt --out bag", "{text} --out {text}", "{text} --out bag --topic a-b"],
+    "evaluate_bag": ["gone.mcap --out out", "{text} --out out --model nobodys"],
+    "evaluate_navigation": ["gone.mcap --out out", "{text} --out out --model nobodys"],
+    "evaluate_dataset": ["--data gone", "--data {data} --model nobodys"],
+    "evaluate_calibration": ["gone.mcap", "{text} --model nobodys", "--data gone"],
+    "metric_sensitivity": ["--data gone", "--data {data} --model nobodys"],
+    "metric_demo": ["--out {data}"],
+    "import_checkpoint": ["gone.pth --out a.onnx", "{text} --out a.onnx"],
+    "make_card": ["gone.onnx --step-s 0.4", "{text} --step-s 0.4"],
+    "train_benchmark": ["--data gone --out out", "--data {data} --out {text}"],
+    "train_social_zone": ["--data gone --out out", "--data {data} --ablation nothing"],
+    "train_model": ["--bags gone.mcap --out out", "--bags {text} --out out --model nobodys"],
+}
+NEEDED = {
+    **dict.fromkeys(("predictor_node", "replay_tracks", "social_implicit_demo"), "rclpy"),
+    **dict.fromkeys((entry.args[0] for entry in TRAINING), "torch"),
+}
+
+
+def test_each_command_is_tested_with_invalid_requests():
+    assert set(INVALID_REQUESTS) == commands()
+
+
+@pytest.mark.parametrize(
+    ("command", "request_text"),
+    [(command, text) for command, texts in INVALID_REQUESTS.items() for text in texts],
+)
+def test_an_invalid_request_is_named_in_one_line_with_exit_code_2(
+    command, request_text, tmp_path, monkeypatch, capfd
+):
+    if command in NEEDED:
+        pytest.importorskip(NEEDED[command])
+    text = tmp_path / "walk.txt"
+    text.write_text("".join(f"{frame} 1 {frame / 10} 0\n" for frame in range(0, 300, 10)))
+    arguments = request_text.format(text=text, data=tmp_path).split()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [command, *arguments])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # of the tests
+    monkeypatch.delenv("SOCIAL_IMPLICIT_DATA", raising=False)
+
+    try:
+        code = getattr(entry_points, command)()
+    except SystemExit as end:  # of argparse
+        code = end.code
+
+    said = capfd.readouterr().err
+    assert code == 2, said
+    assert f"{command}: " in said.splitlines()[-1] and "Traceback" not in said
+
+
 def test_every_module_that_runs_exits_with_the_code_of_its_main():
-    """Otherwise `python -m` exits with 0 even after an error. The main of the node has no code."""
+    """Otherwise `python -m` exits with 0 even after an error."""
     folder = resources.files("social_implicit_ros.commands")
     sources = {file.name: file.read_text() for file in folder.iterdir() if file.name[-3:] == ".py"}
     run = {name for name, source in sources.items() if 'if __name__ == "__main__"' in source}
     ends = {name for name in run if sources[name].endswith("\n    sys.exit(main())\n")}
-    assert len(run) > 10 and run - ends == {"predictor_node.py"}
+    assert len(run) > 10 and run == ends
 
 
 @pytest.mark.parametrize("command", ["predictor_node", "replay_tracks", "social_implicit_demo"])

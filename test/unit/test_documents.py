@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from support.imports import commands
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "social_implicit_ros"
@@ -40,12 +41,6 @@ def code_of(text: str) -> list[str]:
 
 def make_targets() -> set[str]:
     return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-
-
-def commands() -> set[str]:
-    return set(
-        re.findall(r'^    "(\w+)": "\w+(?:\.\w+)+:\w+"', (ROOT / "setup.py").read_text(), re.M)
-    )
 
 
 @by_name

@@ -1,12 +1,11 @@
 """package.xml, setup.py and the code agree; colcon builds the package."""
 
-import ast
-import importlib.util
 import json
 import re
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -141,15 +140,7 @@ def test_every_command_names_a_module_with_that_function(recipe):
     for entry_point in recipe["commands"]["console_scripts"]:
         command, target = (part.strip() for part in entry_point.split("="))
         module, function = target.split(":")
-        spec = importlib.util.find_spec(module)
-        assert spec is not None, f"{command}: no module {module}"
-        defined = set()
-        for node in ast.parse(Path(spec.origin).read_text()).body:
-            if isinstance(node, ast.FunctionDef):
-                defined.add(node.name)
-            elif isinstance(node, ast.Assign):
-                defined.update(target.id for target in node.targets)
-        assert function in defined, f"{command}: {module} has no function {function}"
+        assert callable(getattr(import_module(module), function)), command
 
 
 def test_every_shared_file_is_installed(recipe):

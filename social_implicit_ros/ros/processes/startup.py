@@ -10,6 +10,7 @@ from pathlib import Path
 
 import rclpy
 from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import remove_ros_args
 
 from social_implicit_ros.untrusted_files import printable_text
 
@@ -38,7 +39,7 @@ def start_ros(command: str, args: Sequence[str]) -> None:
     """Initialises rclpy without its signal handlers, and without a log file if it is not writable.
 
     Raises:
-        SystemExit: rclpy cannot be initialised.
+        ValueError: invalid ROS arguments, or rclpy cannot be initialised.
     """
     args = list(args)
     problem = _log_folder_problem()
@@ -48,10 +49,19 @@ def start_ros(command: str, args: Sequence[str]) -> None:
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except RuntimeError as error:
-        sys.exit(f"{command}: {ros_error_text(error)}")
+        raise ValueError(_text(error)) from error
 
 
-def ros_error_text(error: RuntimeError | UnicodeEncodeError) -> str:
+def own_arguments(arguments: Sequence[str]) -> list[str]:
+    """The arguments that are not ROS arguments; raises ValueError if rcl cannot read these."""
+    try:
+        own: list[str] = remove_ros_args(arguments)
+    except (RuntimeError, UnicodeEncodeError) as error:
+        raise ValueError(_text(error)) from error
+    return own
+
+
+def _text(error: RuntimeError | UnicodeEncodeError) -> str:
     """The error message of rcl about ROS arguments, without its source locations."""
     if isinstance(error, UnicodeEncodeError):
         return f"a ROS argument is not UTF-8: {printable_text(error.object)}"

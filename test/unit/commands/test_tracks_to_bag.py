@@ -124,7 +124,7 @@ def test_a_recording_without_usable_tracks_writes_no_bag(
     late = transform_message("odom", "lidar", START_NS + 9 * S)
     messages.append(Recorded("/tf", TF_MESSAGE, late, START_NS))
     seen = write_bag(tmp_path / "seen", messages)
-    assert main([str(seen), "--out", str(tmp_path / "bag")]) == 1
+    assert main([str(seen), "--out", str(tmp_path / "bag")]) == 2
     assert "33 of 33 entries are left out, no transform" in capsys.readouterr().err
     assert not (tmp_path / "bag").exists()
 
@@ -146,7 +146,7 @@ def test_an_existing_folder_is_kept(
     text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "bag").mkdir()
-    assert main([str(text), str(tmp_path / "bag")]) == 1
+    assert main([str(text), str(tmp_path / "bag")]) == 2
     assert "not overwritten" in capsys.readouterr().err
     assert list((tmp_path / "bag").iterdir()) == []
 
@@ -155,7 +155,7 @@ def test_an_existing_folder_is_kept(
 def test_an_invalid_topic_name_is_refused(
     text: Path, tmp_path: Path, topic: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([str(text), "--out", str(tmp_path / "bag"), "--topic", topic]) == 1
+    assert main([str(text), "--out", str(tmp_path / "bag"), "--topic", topic]) == 2
     assert f"topic is {topic!r}, expected a full name" in capsys.readouterr().err
     assert not (tmp_path / "bag").exists()
 
@@ -163,7 +163,7 @@ def test_an_invalid_topic_name_is_refused(
 def test_a_bad_file_leaves_nothing_behind(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([str(tmp_path / "nothing.txt"), str(tmp_path / "bag")]) == 1
+    assert main([str(tmp_path / "nothing.txt"), str(tmp_path / "bag")]) == 2
     assert "no such file" in capsys.readouterr().err
     assert not (tmp_path / "bag").exists()
 
