@@ -103,16 +103,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("bags", nargs="+", metavar="BAG", help=opt.BAG_HELP)
-    opt.add_recording_options(parser)
+    opt.add(parser, *opt.OF_RECORDINGS)
     text = (
         "a shipped model, a baseline or an .onnx file; may be repeated; the first one is the "
         f"report's primary model (default: that of --params, {', '.join(default_models())})"
     )
     add("--model", action="append", metavar="NAME", help=text)
-    opt.add_section_options(parser, " of each recording")
     text = f"predictions per second; 0: at every message (default: --params, else {TICK_RATE_HZ:g})"
     add("--tick-rate", type=float, metavar="HZ", help=text)
-    opt.add_faults_option(parser)
+    opt.add(parser, "--tracker-faults")
     text = (
         "recording of the ground truth, or a folder with one of the same name for each BAG "
         "(default: each recording is its own ground truth)"
@@ -120,7 +119,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--ground-truth", type=Path, metavar="PATH", help=text)
     text = "seconds added to the stamps of --ground-truth, if its clock differs"
     add("--ground-truth-shift", type=float, default=0.0, metavar="S", help=text)
-    opt.add_out_option(parser)
+    opt.add(parser, "--out")
     add("--resume", action="store_true", help="keep the results of an earlier run in DIR")
     text = "processes, one recording each (default: one per core)"
     add("--jobs", type=opt.positive_int, default=os.cpu_count() or 1, help=text)

@@ -91,14 +91,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     text = "recordings, evaluated with the default model or those of --model"
     text = f"{text}: {opt.BAG_HELP} (default: the recordings of the benchmark, in --data)"
     parser.add_argument("recordings", nargs="*", metavar="BAG", help=text)
-    opt.add_recording_options(parser)
+    opt.add(parser, "--params", *opt.OF_BAGS, *opt.OF_TEXT, "--split", "--json")
     opt.add_map_options(parser)
     opt.add_data_option(parser, "eth_ucy/all_data", required=False)
-    opt.add_model_options(parser)
+    parser.add_argument("--model", action="append", metavar="NAME", help=opt.FAMILY_HELP)
     options = parser.parse_args(arguments)
     if options.recordings and options.split:
         parser.error("--split applies to the benchmark: leave out --split or BAG")
-    names = ("params", "map", "no_map", "frames_per_second", "seconds", "columns", *opt.OF_BAGS)
+    names = ("--params", "--map", "--no-map", *opt.OF_TEXT, *opt.OF_BAGS)
     given = opt.given_options(options, names)
     if given and not options.recordings:
         parser.error(f"{', '.join(given)}: only with BAG, not with the benchmark's recordings")

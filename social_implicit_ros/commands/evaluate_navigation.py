@@ -280,16 +280,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("recordings", nargs="+", metavar="RECORDING", help=opt.BAG_HELP)
-    opt.add_recording_options(parser)
+    opt.add(parser, *opt.OF_RECORDINGS)
     text = (
         "a shipped model or an .onnx file; may be repeated; {split} stands for the split of the "
         "benchmark that holds the recording out (default: that of --params, else default)"
     )
     add("--model", action="append", metavar="NAME", help=text)
-    opt.add_section_options(parser, " of each recording")
-    opt.add_faults_option(parser)
+    opt.add(parser, "--tracker-faults", "--out", "--seed")
     opt.add_map_options(parser)
-    opt.add_out_option(parser)
     text = (
         "chance constraints as in mpc_planner, expected cost, or a costmap without time; may be "
         "repeated (default: chance and expected)"
@@ -297,7 +295,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--planner", action="append", choices=(CHANCE, EXPECTED, COSTMAP), help=text)
     text = "episodes in each half of a recording: tuning, test (default: %(default)s)"
     add("--episodes", type=opt.positive_int, default=100, metavar="N", help=text)
-    opt.add_seed_option(parser, "of starts and goals")
     for name, values, what in (
         ("--confidence", CONFIDENCES, "confidence level of the regions"),
         ("--horizon", HORIZONS_S, "seconds within which people are considered"),

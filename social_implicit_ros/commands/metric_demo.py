@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     text, file = "where to write it (default: %(default)s)", Path("metric_demo.html")
     add = parser.add_argument
     add("--out", type=opt.output_file, default=file, metavar="FILE", help=text)
-    opt.add_seed_option(parser, "of the samples")
+    opt.add(parser, "--seed")
     options = parser.parse_args(arguments)
     with written_beside(options.out) as written:
         written.write_text(demo_page(options.seed), encoding="utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -38,77 +38,180 @@ LARGEST = 1e9
 #: Environment variable with the folder of the recordings, where --data is left out.
 DATA_VARIABLE = "SOCIAL_IMPLICIT_DATA"
 
+_Number = TypeVar("_Number", int, float)
+
+
+def _at_least(minimum: float, kind: Callable[[str], _Number], text: str) -> _Number:
+    with suppress(ValueError):
+        value = kind(text)
+        if minimum <= value <= LARGEST:
+            return value
+    noun = "an integer" if kind is int else "a number"
+    raise argparse.ArgumentTypeError(
+        f"{short_text(text)} is not {noun} from {minimum} to {LARGEST:g}"
+    )
+
+
+#: Types of options, for argparse: integers of at least 1 or 0, numbers of at least 0, and seconds
+#: of at least a millisecond.
+positive_int, non_negative_int = partial(_at_least, 1, int), partial(_at_least, 0, int)
+non_negative_float, duration_s = partial(_at_least, 0, float), partial(_at_least, 0.001, float)
+
+
+def output_file(text: str) -> Path:
+    """The path of a writable file, for argparse: checked first, as a run may take hours."""
+    path = Path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{path} is a folder: give a file")
+    if path.exists() and not path.is_file():  # such as a pipe
+        return path
+    folder = path.resolve().parent
+    try:
+        with TemporaryFile(dir=folder):
+            return path
+    except OSError as error:
+        raise argparse.ArgumentTypeError(
+            f"cannot write to the folder {folder} ({error.strerror}): give another path"
+        ) from error
+
+
 #: Help of the argument BAG.
 BAG_HELP = (
     "rosbag2 folder, .mcap or .db3 file (or such a file compressed: .zstd), a folder of such, a "
     "pattern, or trajectories as ETH/UCY text, CSV, TrajNet++ ndjson, .npy or .npz"
 )
-#: Options that apply only to bags.
-OF_BAGS = ("tracks", "tracker", "fixed_frame", "odometry")
+#: Help of --model of commands that evaluate on the benchmark.
+FAMILY_HELP = (
+    "a shipped family or model, or an .onnx path in which {split} stands for the split; may be "
+    "repeated (default: every shipped family)"
+)
+#: Options that several commands have, each with its arguments of `add_argument`; see `add`.
+OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "--params": {
+        "type": Path,
+        "metavar": "FILE",
+        "help": "the node's parameter file (default: shipped)",
+    },
+    "--tracks": {
+        "metavar": "TOPIC",
+        "help": "topic of the tracks; may be left out if only one topic has tracks",
+    },
+    "--tracker": {
+        "metavar": "NAME|FILE",
+        "help": "tracker mapping, as the node's parameter tracker (default: that of --params, else "
+        "by message type)",
+    },
+    "--fixed-frame": {
+        "metavar": "FRAME",
+        "help": "frame to predict in (default: fixed_frame in --params, else odom or the root of "
+        "/tf)",
+    },
+    "--odometry": {
+        "metavar": "TOPIC",
+        "help": "topic of the robot's odometry, if --params sets robot to odometry; may be left "
+        "out if only one topic has odometry",
+    },
+    "--frames-per-second": {
+        "type": float,
+        "metavar": "HZ",
+        "help": "frames per second of the frame numbers in text, CSV and arrays (default: the rate "
+        f"in the file, else {FRAMES_PER_SECOND:g}, as in ETH/UCY files except seq_eth, which has "
+        "15; 2.5 for an array without frame numbers)",
+    },
+    "--seconds": {
+        "action": "store_true",
+        "help": "the text contains seconds instead of frame numbers",
+    },
+    "--columns": {
+        "metavar": "T,ID,X,Y",
+        "help": "columns of text or CSV with frame or time, id, x and y: names in the header, or "
+        "numbers counted from 1, such as 1,2,3,5",
+    },
+    "--start": {
+        "type": non_negative_float,
+        "default": 0.0,
+        "metavar": "S",
+        "help": "seconds to skip of each recording (default: %(default)s)",
+    },
+    "--duration": {
+        "type": duration_s,
+        "metavar": "S",
+        "help": "seconds to read from there (default: all)",
+    },
+    "--map": {
+        "type": Path,
+        "metavar": "FILE",
+        "help": "YAML file of a map (map_server) in the fixed frame; predictions keep out of its "
+        "walls (default: the map in the recording, if there is one)",
+    },
+    "--no-map": {"action": "store_true", "help": "predict without walls, even if there is a map"},
+    "--tracker-faults": {
+        "metavar": "FAULTS",
+        "help": "take the recording as ground truth and predict from a simulated tracker that sees "
+        f"it with these faults: one of {', '.join(PRESETS)}, or NAME=VALUE,... with the names "
+        f"{', '.join(spec.name for spec in TrackerFaults.rows())}; see docs/broken_trackers.md",
+    },
+    "--out": {"type": Path, "required": True, "metavar": "DIR", "help": "output folder"},
+    "--json": {
+        "type": output_file,
+        "metavar": "FILE",
+        "help": "also write the metrics to this file",
+    },
+    "--seed": {
+        "type": non_negative_int,
+        "default": 0,
+        "help": "seed of all random numbers (default: %(default)s)",
+    },
+    "--split": {
+        "action": "append",
+        "choices": tuple(LEAVE_ONE_OUT),
+        "help": "this split of the benchmark only; may be repeated (default: all)",
+    },
+}
+#: Options that apply only to text, CSV and arrays, and only to bags.
+OF_TEXT = ("--frames-per-second", "--seconds", "--columns")
+OF_BAGS = ("--tracks", "--tracker", "--fixed-frame", "--odometry")
+#: Options of commands that evaluate recordings.
+OF_RECORDINGS = ("--params", *OF_BAGS, *OF_TEXT, "--start", "--duration")
 
-_Number = TypeVar("_Number", int, float)
+
+def add(parser: argparse._ActionsContainer, *names: str, **changed: Any) -> None:
+    """Adds some of `OPTIONS`, with changed arguments of `add_argument`."""
+    for name in names:
+        parser.add_argument(name, **{**OPTIONS[name], **changed})
 
 
-def add_recording_options(parser: argparse.ArgumentParser, *, sees_robot: bool = True) -> None:
-    """Adds the options of commands that predict: --params, --tracks, --tracker, --fixed-frame, the
-    options of text recordings and, if `sees_robot`, --odometry; see `settings_of`.
-    """
-    text = "the node's parameter file (default: shipped)"
-    parser.add_argument("--params", type=Path, metavar="FILE", help=text)
-    _add_tracks_options(parser, "that of --params, else by message type")
-    text = "frame to predict in (default: fixed_frame in --params, else odom or the root of /tf)"
-    parser.add_argument("--fixed-frame", metavar="FRAME", help=text)
-    if sees_robot:
-        text = (
-            "topic of the robot's odometry, if --params sets robot to odometry; may be left out if "
-            "only one topic has odometry"
-        )
-        parser.add_argument("--odometry", metavar="TOPIC", help=text)
-    _add_text_options(parser)
+def add_map_options(parser: argparse.ArgumentParser) -> None:
+    """Adds --map and --no-map, the walls that predictions keep out of."""
+    add(parser.add_mutually_exclusive_group(), "--map", "--no-map")
 
 
 def add_publishing_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the same options, for commands that publish or write the tracks they read."""
+    """Adds the options of commands that publish or write the tracks of a recording."""
     text = "the node's parameter file: tracker, stamp_source, fixed_frame (default: shipped)"
-    parser.add_argument("--params", type=Path, metavar="FILE", help=text)
-    _add_tracks_options(parser, "by message type")
+    add(parser, "--params", help=text)
+    add(parser, "--tracks", "--tracker")
     text = (
         "frame to transform tracks into (default: odom or the root of /tf); text, and tracks "
         f"without a transform, only get its name (default for text: {DEFAULT_FRAME})"
     )
-    parser.add_argument("--fixed-frame", metavar="FRAME", help=text)
+    add(parser, "--fixed-frame", help=text)
     add_old_name(parser, "--frame", "--fixed-frame")
-    _add_text_options(parser)
+    add(parser, *OF_TEXT)
 
 
-def _add_tracks_options(parser: argparse.ArgumentParser, default: str) -> None:
-    """Adds --tracks, the topic, and --tracker, the mapping of its messages, with its default."""
-    text = "topic of the tracks; may be left out if only one topic has tracks"
-    parser.add_argument("--tracks", metavar="TOPIC", help=text)
-    text = f"tracker mapping, as the node's parameter tracker (default: {default})"
-    parser.add_argument("--tracker", metavar="NAME|FILE", help=text)
-
-
-def _add_text_options(parser: argparse.ArgumentParser) -> None:
-    """Adds --frames-per-second, --seconds and --columns, for recordings that are not bags."""
-    text = (
-        "frames per second of the frame numbers in text, CSV and arrays (default: the rate in the "
-        f"file, else {FRAMES_PER_SECOND:g}, as in ETH/UCY files except seq_eth, which has 15; 2.5 "
-        "for an array without frame numbers)"
-    )
-    parser.add_argument("--frames-per-second", type=float, metavar="HZ", help=text)
-    text = "the text contains seconds instead of frame numbers"
-    parser.add_argument("--seconds", action="store_true", help=text)
-    text = (
-        "columns of text or CSV with frame or time, id, x and y: names in the header, or numbers "
-        "counted from 1, such as 1,2,3,5"
-    )
-    parser.add_argument("--columns", metavar="T,ID,X,Y", help=text)
+def add_benchmark_options(parser: argparse.ArgumentParser) -> None:
+    """Adds --data, --split, --model, --k, --seed and --json."""
+    add_data_option(parser, "eth_ucy/all_data")
+    add(parser, "--split", "--seed", "--json")
+    parser.add_argument("--model", action="append", metavar="NAME", help=FAMILY_HELP)
+    text = "samples for ADE and FDE (default: %(default)s)"
+    parser.add_argument("--k", type=positive_int, default=20, help=text)
 
 
 def given_options(options: argparse.Namespace, names: Iterable[str]) -> list[str]:
-    """The options among `names` that have a value, as written on the command line."""
-    return [f"--{name.replace('_', '-')}" for name in names if getattr(options, name, None)]
+    """The options among `names` that have a value."""
+    return [name for name in names if getattr(options, name[2:].replace("-", "_"), None)]
 
 
 def recording_choices(
@@ -123,7 +226,7 @@ def recording_choices(
     """
     kinds = {is_bag(path) for path in recordings}
     for is_of_bags, names, what in (
-        (False, ("frames_per_second", "seconds", "columns"), "text, CSV or arrays, not bags"),
+        (False, OF_TEXT, "text, CSV or arrays, not bags"),
         (True, of_bags, "bags, not text, CSV or arrays"),
     ):
         given = given_options(options, names)
@@ -165,11 +268,6 @@ def request_of(
     )
 
 
-def add_out_option(parser: argparse.ArgumentParser, text: str = "output folder") -> None:
-    """Adds --out, which is required."""
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help=text)
-
-
 def make_folder(out: Path) -> None:
     """Creates the folder of --out and checks that it is writable, before any long computation.
 
@@ -197,28 +295,8 @@ def opened_to_publish(
         ValueError: an invalid choice, or an unreadable recording.
     """
     settings = replace(settings_of(command, options), robot="none")
-    choices = recording_choices(options, [options.file], ("tracks", "tracker"))
+    choices = recording_choices(options, [options.file], ("--tracks", "--tracker"))
     return open_source(options.file, settings, choices, names_frame=True), settings
-
-
-def add_section_options(parser: argparse.ArgumentParser, of_what: str = "") -> None:
-    """Adds --start and --duration, within the bounds of any recording."""
-    text = f"seconds to skip{of_what} (default: %(default)s)"
-    parser.add_argument("--start", type=non_negative_float, default=0.0, metavar="S", help=text)
-    text = "seconds to read from there (default: all)"
-    parser.add_argument("--duration", type=duration_s, metavar="S", help=text)
-
-
-def add_map_options(parser: argparse.ArgumentParser) -> None:
-    """Adds --map and --no-map, the walls that predictions keep out of."""
-    walls = parser.add_mutually_exclusive_group()
-    text = (
-        "YAML file of a map (map_server) in the fixed frame; predictions keep out of its walls "
-        "(default: the map in the recording, if there is one)"
-    )
-    walls.add_argument("--map", type=Path, metavar="FILE", help=text)
-    text = "predict without walls, even if there is a map"
-    walls.add_argument("--no-map", action="store_true", help=text)
 
 
 def settings_of(
@@ -265,17 +343,6 @@ def add_old_name(parser: argparse.ArgumentParser, old: str, new: str) -> None:
     parser.add_argument(old, action=OldName, type=kind, help=hidden, default=hidden)
 
 
-def add_faults_option(parser: argparse.ArgumentParser) -> None:
-    """Adds --tracker-faults; see `faults_of`."""
-    names = [spec.name for spec in TrackerFaults.rows()]
-    text = (
-        "take the recording as ground truth and predict from a simulated tracker that sees it "
-        f"with these faults: one of {', '.join(PRESETS)}, or NAME=VALUE,... with the names "
-        f"{', '.join(names)}; see docs/broken_trackers.md"
-    )
-    parser.add_argument("--tracker-faults", metavar="FAULTS", help=text)
-
-
 def faults_of(text: str | None) -> TrackerFaults | None:
     """The value of --tracker-faults; raises ParameterError naming the option."""
     try:
@@ -293,77 +360,3 @@ def add_data_option(
     text = f"folder that holds {content} (default: ${DATA_VARIABLE})"
     add = parser.add_argument
     add("--data", type=Path, default=known, required=needed, metavar="DIR", help=text)
-
-
-def add_seed_option(parser: argparse.ArgumentParser, purpose: str) -> None:
-    """Adds --seed; its help names the `purpose`, such as "of the samples"."""
-    text = f"seed {purpose} (default: %(default)s)"
-    parser.add_argument("--seed", type=non_negative_int, default=0, help=text)
-
-
-def add_split_option(parser: argparse.ArgumentParser, splits: Sequence[str], help: str) -> None:
-    """Adds --split, one of `splits`, which may be repeated."""
-    text = f"{help}; may be repeated (default: all)"
-    parser.add_argument("--split", action="append", choices=tuple(splits), help=text)
-
-
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Adds --split, --model and --json, of the benchmark."""
-    add_split_option(parser, tuple(LEAVE_ONE_OUT), "evaluate on this split only")
-    text = (
-        "a shipped family or model, or an .onnx path in which {split} stands for the split; may be "
-        "repeated (default: every shipped family)"
-    )
-    parser.add_argument("--model", action="append", metavar="NAME", help=text)
-    text = "also write the metrics to this file"
-    parser.add_argument("--json", type=output_file, metavar="FILE", help=text)
-
-
-def add_benchmark_options(parser: argparse.ArgumentParser) -> None:
-    """Adds --data, --split, --model, --k, --seed and --json."""
-    add_data_option(parser, "eth_ucy/all_data")
-    add_model_options(parser)
-    text = "samples for ADE and FDE (default: 20)"
-    parser.add_argument("--k", type=positive_int, default=20, help=text)
-    add_seed_option(parser, "of the samples")
-
-
-def add_training_options(parser: argparse.ArgumentParser, splits: Sequence[str]) -> None:
-    """Adds --data, --split and --seed, of commands that train the shipped models."""
-    add_data_option(parser, "eth_ucy/ and eth_true_rate/")
-    add_split_option(parser, splits, "train this model only")
-    add_seed_option(parser, "of all random numbers")
-
-
-def output_file(text: str) -> Path:
-    """The path of a writable file, for argparse: checked first, as a run may take hours."""
-    path = Path(text)
-    if path.is_dir():
-        raise argparse.ArgumentTypeError(f"{path} is a folder: give a file")
-    if path.exists() and not path.is_file():  # such as a pipe
-        return path
-    folder = path.resolve().parent
-    try:
-        with TemporaryFile(dir=folder):
-            return path
-    except OSError as error:
-        raise argparse.ArgumentTypeError(
-            f"cannot write to the folder {folder} ({error.strerror}): give another path"
-        ) from error
-
-
-def _at_least(minimum: float, kind: Callable[[str], _Number], text: str) -> _Number:
-    with suppress(ValueError):
-        value = kind(text)
-        if minimum <= value <= LARGEST:
-            return value
-    noun = "an integer" if kind is int else "a number"
-    raise argparse.ArgumentTypeError(
-        f"{short_text(text)} is not {noun} from {minimum} to {LARGEST:g}"
-    )
-
-
-#: Types of options, for argparse: integers of at least 1 or 0, numbers of at least 0, and seconds
-#: of at least a millisecond.
-positive_int, non_negative_int = partial(_at_least, 1, int), partial(_at_least, 0, int)
-non_negative_float, duration_s = partial(_at_least, 0, float), partial(_at_least, 0.001, float)

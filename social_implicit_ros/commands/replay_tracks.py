@@ -209,7 +209,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--clock", action=argparse.BooleanOptionalAction, default=True, help=text)
     add("--wait", action="store_true", help="start when the tracks have a subscriber")
     add("--no-map", action="store_true", help="do not publish the map in the recording")
-    opt.add_section_options(parser)
+    opt.add(parser, "--start", "--duration")
     opt.add_old_name(parser, "--recorded-topic", "--tracks")
     return parser
 

@@ -37,10 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parses the command line; exits with code 2 and a message on an error."""
     parser = argparse.ArgumentParser(prog="train_benchmark", description=__doc__)
-    opt.add_training_options(parser, SPLITS)
+    opt.add_data_option(parser, "eth_ucy/ and eth_true_rate/")
+    opt.add(parser, "--split", choices=SPLITS)
+    opt.add(parser, "--seed", "--out")
     text = "passes over the data (default: as the shipped models)"
     parser.add_argument("--epochs", type=opt.positive_int, help=text)
-    opt.add_out_option(parser, "output folder of the model files")
     return parser.parse_args(arguments)
 
 

@@ -55,19 +55,18 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "card, for the node's parameter model.",
     )
     parser.add_argument("--bags", nargs="+", required=True, metavar="BAG", help=opt.BAG_HELP)
-    opt.add_recording_options(parser, sees_robot=False)
+    opt.add(parser, "--params", "--tracks", "--tracker", "--fixed-frame", *opt.OF_TEXT)
+    opt.add(parser, "--out", "--seed")
     text = (
         "base model: a shipped model's name, or an .onnx file, such as one of this command "
         "(default: that of --params, else default)"
     )
     parser.add_argument("--model", metavar="NAME|FILE", help=text)
-    opt.add_out_option(parser)
     text = "name of the model (default: that of --model with _tuned)"
     parser.add_argument("--name", metavar="NAME", help=text)
     text = "maximum number of training iterations; 0 only calibrates (default: %(default)s)"
     add, n = parser.add_argument, ITERATIONS
     add("--iterations", type=opt.non_negative_int, default=n, metavar="N", help=text)
-    opt.add_seed_option(parser, "of all random numbers")
     options = parser.parse_args(arguments)
     if options.name and Path(options.name).name != options.name:
         parser.error(f"--name is {options.name!r}: give its folder with --out")

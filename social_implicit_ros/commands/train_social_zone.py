@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
+from social_implicit_ros.commands import options as opt
 from social_implicit_ros.commands.entry_points import reports_errors
-from social_implicit_ros.commands.options import add_training_options, make_folder, positive_int
 from social_implicit_ros.recordings.text_formats.eth_ucy import LEAVE_ONE_OUT
 from social_implicit_ros.training.splits import ROBOT_SPLIT, SPLITS
 from social_implicit_ros.untrusted_files import did_you_mean
@@ -55,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             table.add_row(part, split, *(f"{value} +- {deviation}" for value, deviation in cells))
         console.print(table)
     else:
-        make_folder(options.out)
+        opt.make_folder(options.out)
         for split in options.split or SPLITS:
             card = train.train_split(options.data, split, options.seed, options.out)
             console.print(f"wrote {options.out / card.name}.onnx: {card.metrics}")
@@ -64,13 +63,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parses the command line; exits with code 2 and a message on an error."""
     parser = argparse.ArgumentParser(prog="train_social_zone", description=__doc__)
-    add_training_options(parser, SPLITS)
+    opt.add_data_option(parser, "eth_ucy/ and eth_true_rate/")
+    opt.add(parser, "--split", choices=SPLITS)
+    opt.add(parser, "--seed")
     task = parser.add_mutually_exclusive_group(required=True)
-    task.add_argument("--out", type=Path, metavar="DIR", help="output folder of the model files")
+    opt.add(task, "--out", required=False)
     text = "print an ablation study on the validation scenes (default: of all changes)"
     task.add_argument("--ablation", nargs="*", metavar="CHANGE", help=text)
     text = "print mean and standard deviation over N seeds on validation and test scenes"
-    task.add_argument("--seeds", type=positive_int, metavar="N", help=text)
+    task.add_argument("--seeds", type=opt.positive_int, metavar="N", help=text)
     options = parser.parse_args(arguments)
     if options.out is None and ROBOT_SPLIT in (options.split or ()):
         parser.error(

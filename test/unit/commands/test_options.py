@@ -23,9 +23,9 @@ from support.bags import (
 from social_implicit_ros.commands import evaluate_bag, evaluate_navigation
 from social_implicit_ros.commands.options import (
     DATA_VARIABLE,
+    add,
     add_data_option,
     add_old_name,
-    add_seed_option,
     make_folder,
     positive_int,
     recording_choices,
@@ -40,7 +40,7 @@ from social_implicit_ros.untrusted_files import error_text
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="command")
     add_data_option(parser, "eth_ucy/")
-    add_seed_option(parser, "of the samples")
+    add(parser, "--seed")
     parser.add_argument("--k", type=positive_int, default=1)
     return parser
 
