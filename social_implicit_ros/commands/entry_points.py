@@ -53,10 +53,11 @@ def reports_errors(
 
 
 def _run(command: str, *requirements: str) -> int:
-    """Runs the `main` of a command if pip's requirements are met; returns the exit code.
+    """Runs a command, "module.function", if pip's requirements are met; returns the exit code.
 
     The options are shown without them.
     """
+    name, (module, function) = Path(sys.argv[0]).name, command.split(".")
     # Imported here because _run_node catches signals first.
     from packaging.requirements import Requirement
 
@@ -70,14 +71,14 @@ def _run(command: str, *requirements: str) -> int:
             missing[str(requirement)] = f"installed: {have}" if have else "missing"
     if not missing or not {"-h", "--help"}.isdisjoint(sys.argv[1:]):
         try:
-            module = import_module(f"{__package__}.{command}")
+            run = getattr(import_module(f"{__package__}.{module}"), function)
         except KeyboardInterrupt:  # importing libraries takes seconds
-            print(f"{command}: interrupted", file=sys.stderr)
+            print(f"{name}: interrupted", file=sys.stderr)
             return INTERRUPTED
-        code: int = module.main()
+        code: int = run()
         return code
     print(
-        f"{Path(sys.argv[0]).name} needs "
+        f"{name} needs "
         f"{', '.join(f'{name} ({state})' for name, state in missing.items())}; to install: "
         f"{sys.executable} -m pip install {shlex.join(missing)}",
         file=sys.stderr,
@@ -114,18 +115,18 @@ def _version(name: str) -> str | None:
         return None
 
 
-tracks_to_bag = partial(_run, "tracks_to_bag")
-evaluate_dataset = partial(_run, "evaluate_dataset")
-evaluate_calibration = partial(_run, "evaluate_calibration")
-metric_sensitivity = partial(_run, "metric_sensitivity")
-metric_demo = partial(_run, "metric_demo")
-make_card = partial(_run, "make_card")
-evaluate_bag = partial(_run, "evaluate_bag", *_REPORT)
-evaluate_navigation = partial(_run, "evaluate_navigation", *_REPORT)
-predictor_node = partial(_run_node, "predictor_node")
-replay_tracks = partial(_run_node, "replay_tracks")
-social_implicit_demo = partial(_run_with_ros, "social_implicit_demo", *_REPORT)
-import_checkpoint = partial(_run, "import_checkpoint", *_TRAINING)
-train_benchmark = partial(_run, "train_benchmark", *_TRAINING)
-train_social_zone = partial(_run, "train_social_zone", *_TRAINING)
-train_model = partial(_run, "train_model", *_TRAINING)
+tracks_to_bag = partial(_run, "tracks_to_bag.main")
+evaluate_dataset = partial(_run, "benchmark.evaluate_dataset")
+evaluate_calibration = partial(_run, "evaluate_calibration.main")
+metric_sensitivity = partial(_run, "benchmark.metric_sensitivity")
+metric_demo = partial(_run, "metric_demo.main")
+make_card = partial(_run, "own_models.make_card")
+evaluate_bag = partial(_run, "evaluate_bag.main", *_REPORT)
+evaluate_navigation = partial(_run, "evaluate_navigation.main", *_REPORT)
+predictor_node = partial(_run_node, "predictor_node.main")
+replay_tracks = partial(_run_node, "replay_tracks.main")
+social_implicit_demo = partial(_run_with_ros, "social_implicit_demo.main", *_REPORT)
+import_checkpoint = partial(_run, "own_models.import_checkpoint", *_TRAINING)
+train_benchmark = partial(_run, "train_shipped.train_benchmark", *_TRAINING)
+train_social_zone = partial(_run, "train_shipped.train_social_zone", *_TRAINING)
+train_model = partial(_run, "train_model.main", *_TRAINING)

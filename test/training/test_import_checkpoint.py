@@ -13,19 +13,20 @@ pytest.importorskip("onnx", reason="onnx comes with `make test-training`")
 
 from support.released_cells import Weights, predict_cell, random_checkpoint  # noqa: E402
 
-from social_implicit_ros.commands import import_checkpoint  # noqa: E402
+from social_implicit_ros.commands.own_models import import_checkpoint  # noqa: E402
 from social_implicit_ros.models.noise import standard_normal  # noqa: E402
 from social_implicit_ros.models.onnx_model import OnnxModel  # noqa: E402
 from social_implicit_ros.training.social_implicit.released import (  # noqa: E402
     CheckpointError,
     read_released_checkpoint,
 )
-from social_implicit_ros.training.social_implicit.zones import NOISE_WEIGHTS_ETH  # noqa: E402
 
 pytestmark = [
     pytest.mark.training,
     pytest.mark.filterwarnings("ignore:Detected pickle protocol"),
 ]
+#: Scales of the noise of the released model that is tested on the ETH recording.
+NOISE_WEIGHTS_ETH = (0.175, 1.5, 4.0, 8.0)
 
 
 def save(folder: Path, content: object) -> Path:
@@ -53,7 +54,7 @@ def test_an_imported_model_predicts_as_the_released_cell(
     out = tmp_path / "models" / "imported.onnx"
     observed = np.random.default_rng(0).normal(size=(5, 8, 2)).cumsum(axis=1)
 
-    code = import_checkpoint.main(
+    code = import_checkpoint(
         [str(save(tmp_path, random_checkpoint())), "--out", str(out), *options]
     )
     model = OnnxModel.load(out)
@@ -74,7 +75,7 @@ def test_an_imported_model_predicts_as_the_released_cell(
 
 def test_the_card_has_the_origin(tmp_path: Path) -> None:
     path = save(tmp_path, random_checkpoint())
-    import_checkpoint.main([str(path), "--out", str(tmp_path / "imported.onnx")])
+    import_checkpoint([str(path), "--out", str(tmp_path / "imported.onnx")])
 
     card = OnnxModel.load(tmp_path / "imported.onnx").card
 
@@ -211,7 +212,7 @@ def test_a_large_checkpoint_is_rejected_unread(tmp_path: Path) -> None:
 def test_the_command_prints_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "imported.onnx"
 
-    code = import_checkpoint.main([str(tmp_path / "gone.pth"), "--out", str(out)])
+    code = import_checkpoint([str(tmp_path / "gone.pth"), "--out", str(out)])
 
     assert code == 2
     assert "import_checkpoint: no checkpoint" in capsys.readouterr().err
@@ -228,7 +229,7 @@ def test_a_checkpoint_without_read_permission_is_named(
 
     monkeypatch.setattr(Path, "open", denied)
 
-    assert import_checkpoint.main([str(path), "--out", str(tmp_path / "a.onnx")]) == 2
+    assert import_checkpoint([str(path), "--out", str(tmp_path / "a.onnx")]) == 2
     assert f"{path}: Permission denied; change its" in capsys.readouterr().err
 
 
@@ -237,7 +238,7 @@ def test_the_command_requires_an_onnx_output_path(
 ) -> None:
     path = save(tmp_path, random_checkpoint())
 
-    code = import_checkpoint.main([str(path), "--out", str(tmp_path / "imported.pb")])
+    code = import_checkpoint([str(path), "--out", str(tmp_path / "imported.pb")])
 
     assert code == 2
     assert "ends in .onnx" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch comes with `make test-training`")
 pytest.importorskip("onnx", reason="onnx comes with `make test-training`")
 
-from social_implicit_ros.commands import train_benchmark  # noqa: E402
+from social_implicit_ros.commands.train_shipped import train_benchmark  # noqa: E402
 from social_implicit_ros.models.card import file_sha256, load_card  # noqa: E402
 from social_implicit_ros.models.onnx_model import OnnxModel  # noqa: E402
 from social_implicit_ros.training.export import save_model  # noqa: E402
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.training
 
 
 def run(data: Path, out: Path, *options: str) -> int:
-    return train_benchmark.main(
+    return train_benchmark(
         ["--data", str(data), "--out", str(out), "--epochs", "1", "--seed", "7", *options]
     )
 
@@ -43,7 +43,7 @@ def test_the_card_is_sufficient_to_reproduce_the_file(data_folder: Path, tmp_pat
     options = [next(places) if option == "DIR" else option for option in options]
 
     assert command == "train_benchmark"
-    assert train_benchmark.main(options) == 0
+    assert train_benchmark(options) == 0
     assert file_sha256(again / path.name) == file_sha256(path) == card.sha256
 
 
@@ -74,20 +74,9 @@ def test_missing_data_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "train_benchmark: no recording" in capsys.readouterr().err
 
 
-def test_the_data_folder_may_come_from_the_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SOCIAL_IMPLICIT_DATA", str(tmp_path))
-    assert train_benchmark.parse(["--out", "x"]).data == tmp_path
-
-    monkeypatch.delenv("SOCIAL_IMPLICIT_DATA")
-    with pytest.raises(SystemExit):
-        train_benchmark.parse(["--out", "x"])
-
-
 def test_no_epochs_are_refused() -> None:
     with pytest.raises(SystemExit):
-        train_benchmark.parse(["--data", "x", "--out", "x", "--epochs", "0"])
+        train_benchmark(["--data", "x", "--out", "x", "--epochs", "0"])
 
 
 def test_a_model_is_saved_with_its_card(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch comes with `make test-training`")
 pytest.importorskip("onnx", reason="onnx comes with `make test-training`")
 
-from social_implicit_ros.commands import train_social_zone  # noqa: E402
+from social_implicit_ros.commands.train_shipped import train_social_zone  # noqa: E402
 from social_implicit_ros.training.social_zone import train  # noqa: E402
 from social_implicit_ros.training.social_zone.fit import FitSettings, fit  # noqa: E402
 from social_implicit_ros.training.social_zone.model import SocialZone  # noqa: E402
@@ -33,7 +33,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[SocialZone]:
 
 
 def run(data: Path, *options: str) -> None:
-    train_social_zone.main(["--data", str(data), *options])
+    train_social_zone(["--data", str(data), *options])
 
 
 def test_an_ablation_has_the_changes_and_the_splits_that_are_asked_for(
@@ -67,5 +67,5 @@ def test_no_seeds_are_refused(data_folder: Path) -> None:
 
 
 def test_an_unknown_change_is_named(data_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert train_social_zone.main(["--data", str(data_folder), "--ablation", "the modl"]) == 2
+    assert train_social_zone(["--data", str(data_folder), "--ablation", "the modl"]) == 2
     assert "--ablation 'the modl' (did you mean the model?)" in capsys.readouterr().err

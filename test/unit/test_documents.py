@@ -2,13 +2,17 @@
 
 import io
 import re
+import signal
+import sys
 from contextlib import redirect_stdout
 from functools import cache
-from importlib import import_module
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from support.imports import commands
+
+from social_implicit_ros.commands import entry_points
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "social_implicit_ros"
@@ -70,8 +74,13 @@ def help_of(command: str) -> str:
     if needed := module.get(command.split("_")[0]):
         pytest.importorskip(needed)
     output = io.StringIO()
-    with redirect_stdout(output), pytest.raises(SystemExit):
-        import_module(f"social_implicit_ros.commands.{command}").main(["--help"])
+    with (
+        redirect_stdout(output),
+        pytest.raises(SystemExit),
+        patch.object(sys, "argv", [command, "--help"]),
+        patch.object(signal, "signal"),  # of the tests
+    ):
+        getattr(entry_points, command)()
     return output.getvalue()
 
 

@@ -27,6 +27,7 @@ from social_implicit_ros.training.social_implicit.model import (
     N_AXES,
     N_OBSERVED,
     N_PREDICTED,
+    ZONE_BOUNDS_M,
     SocialCell,
     SocialImplicit,
     spatial_bias,
@@ -34,7 +35,6 @@ from social_implicit_ros.training.social_implicit.model import (
     temporal_bias,
     temporal_matrix,
 )
-from social_implicit_ros.training.social_implicit.zones import ZONE_BOUNDS_M
 
 #: Displacements of an agent, step-major; hidden values of a stream.
 _N_FEATURES = N_OBSERVED * N_AXES

@@ -15,9 +15,12 @@ import torch
 from torch import nn
 
 from social_implicit_ros.recordings.text_formats.eth_ucy import N_OBSERVED, N_PREDICTED
-from social_implicit_ros.training.social_implicit.zones import NOISE_WEIGHTS, ZONE_BOUNDS_M
 
 N_AXES = 2
+#: Lower bounds of the Social-Zones, metres per step.
+ZONE_BOUNDS_M = (0.0, 0.01, 0.1, 1.2)
+#: Scale of the noise in each zone, before the learnt scale (section 4 and released settings).
+NOISE_WEIGHTS = (0.05, 1.0, 4.0, 8.0)
 #: Neighbours to each side that the global stream convolves over.
 GLOBAL_REACH = 1
 

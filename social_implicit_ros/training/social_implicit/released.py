@@ -9,8 +9,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from social_implicit_ros.training.social_implicit.model import SocialImplicit
-from social_implicit_ros.training.social_implicit.zones import NOISE_WEIGHTS, ZONE_BOUNDS_M
+from social_implicit_ros.training.social_implicit.model import (
+    NOISE_WEIGHTS,
+    ZONE_BOUNDS_M,
+    SocialImplicit,
+)
 
 #: Larger files are rejected before they are read; a checkpoint has 5,836 numbers.
 MAX_FILE_BYTES = 16 * 1024 * 1024

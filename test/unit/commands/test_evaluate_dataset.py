@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.benchmark_data import write_walks
 
-from social_implicit_ros.commands import evaluate_dataset
+from social_implicit_ros.commands.benchmark import evaluate_dataset
 from social_implicit_ros.evaluation.benchmark import split_metrics
 from social_implicit_ros.evaluation.benchmark import split_metrics as benchmark
 from social_implicit_ros.evaluation.benchmark.leave_one_out import reference_metrics
@@ -37,7 +37,7 @@ def shipped(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(data: Path, *arguments: str, path: Path | None = None) -> dict:
     path = path or data / "figures.json"
-    code = evaluate_dataset.main(["--data", str(data), "--json", str(path), *arguments])
+    code = evaluate_dataset(["--data", str(data), "--json", str(path), *arguments])
     assert code == 0
     return json.loads(path.read_text())
 
@@ -127,7 +127,7 @@ def test_default_is_the_default_models_family(monkeypatch: pytest.MonkeyPatch) -
 def test_an_invalid_request_exits_with_2_and_a_message(
     data: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
-    code = evaluate_dataset.main([argument.replace("{data}", str(data)) for argument in arguments])
+    code = evaluate_dataset([argument.replace("{data}", str(data)) for argument in arguments])
     assert code == 2
     assert message in capsys.readouterr().err
 
@@ -141,7 +141,7 @@ def test_an_invalid_request_exits_with_2_and_a_message(
 )
 def test_an_invalid_command_line_exits_with_2(data: Path, arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as end:
-        evaluate_dataset.main(["--data", str(data), *arguments])
+        evaluate_dataset(["--data", str(data), *arguments])
     assert end.value.code == 2
 
 
@@ -150,9 +150,9 @@ def test_the_data_folder_can_be_an_environment_variable(
 ) -> None:
     monkeypatch.delenv("SOCIAL_IMPLICIT_DATA", raising=False)
     with pytest.raises(SystemExit):
-        evaluate_dataset.main(["--split", "eth"])
+        evaluate_dataset(["--split", "eth"])
     monkeypatch.setenv("SOCIAL_IMPLICIT_DATA", str(data))
-    assert evaluate_dataset.main(["--split", "eth", "--model", "constant_velocity"]) == 0
+    assert evaluate_dataset(["--split", "eth", "--model", "constant_velocity"]) == 0
 
 
 def test_the_averages_of_the_reference_are_those_of_its_splits() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support.model_files import N_STEPS, onnx, write_model
 
-from social_implicit_ros.commands.make_card import main
+from social_implicit_ros.commands.own_models import make_card
 from social_implicit_ros.models.registry import load_model
 
 
@@ -22,7 +22,7 @@ def test_the_card_has_the_values_of_the_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = model_without_card(tmp_path)
-    assert main([str(path), "--step-s", "0.5", "--name", "mine"]) == 0
+    assert make_card([str(path), "--step-s", "0.5", "--name", "mine"]) == 0
     model = load_model(path)
     assert (model.name, model.step_s) == ("mine", 0.5)
     assert (model.n_observed, model.n_predicted) == (8, N_STEPS)
@@ -31,7 +31,7 @@ def test_the_card_has_the_values_of_the_file(
 
 def test_inputs_that_the_exporter_left_out_are_not_needed(tmp_path: Path) -> None:
     path = model_without_card(tmp_path, inputs={"observed": ("A", 8, 2), "noise": ("K", 2)})
-    assert main([str(path), "--step-s", "0.4"]) == 0
+    assert make_card([str(path), "--step-s", "0.4"]) == 0
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_an_unsuitable_file_is_named_and_gets_no_card(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], options: dict, message: str
 ) -> None:
     path = model_without_card(tmp_path, **options)
-    assert main([str(path), "--step-s", "0.4"]) == 2
+    assert make_card([str(path), "--step-s", "0.4"]) == 2
     assert message in capsys.readouterr().err
     assert not path.with_suffix(".json").exists()
 
@@ -64,7 +64,7 @@ def test_swapped_axes_of_people_and_samples_are_detected(
     swap = onnx.helper.make_node("Transpose", ["swapped"], ["samples"], perm=[1, 0, 2, 3])
     model.graph.node.append(swap)
     onnx.save(model, path)
-    assert main([str(path), "--step-s", "0.4"]) == 2
+    assert make_card([str(path), "--step-s", "0.4"]) == 2
     assert "output samples has shape (30, 20," in capsys.readouterr().err
     assert not path.with_suffix(".json").exists()
 
@@ -92,7 +92,7 @@ def test_a_model_that_fails_for_people_who_stand_is_named(
         model.graph.node.insert(len(model.graph.node) - 1, node)
     onnx.save(model, path)
 
-    assert main([str(path), "--step-s", "0.4"]) == 2
+    assert make_card([str(path), "--step-s", "0.4"]) == 2
     assert "not finite for people who stand or walk at 1 m/s" in capsys.readouterr().err
     assert not path.with_suffix(".json").exists()
 
@@ -100,7 +100,7 @@ def test_a_model_that_fails_for_people_who_stand_is_named(
 def test_a_step_that_is_not_given_is_asked_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([str(model_without_card(tmp_path))]) == 2  # pytest's stdin is no terminal
+    assert make_card([str(model_without_card(tmp_path))]) == 2  # pytest's stdin is no terminal
     assert "--step-s" in capsys.readouterr().err
 
 
@@ -121,20 +121,20 @@ def test_an_answer_without_a_step_is_refused(
 
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     monkeypatch.setattr("builtins.input", answer)
-    assert main([str(model_without_card(tmp_path))]) == 2
+    assert make_card([str(model_without_card(tmp_path))]) == 2
     said = capsys.readouterr().err
     assert f"make_card: {reason}" in said and "--step-s" in said
 
 
 def test_a_step_of_zero_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main([str(model_without_card(tmp_path)), "--step-s", "0"])
+        make_card([str(model_without_card(tmp_path)), "--step-s", "0"])
     assert "--step-s: '0' is not a number from 0.001" in capsys.readouterr().err
 
 
 def test_a_folder_is_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for path in (tmp_path, Path()):
-        assert main([str(path), "--step-s", "0.4"]) == 2
+        assert make_card([str(path), "--step-s", "0.4"]) == 2
         assert f"{path} is not a file: give the .onnx file" in capsys.readouterr().err
 
 
@@ -142,10 +142,10 @@ def test_a_card_is_replaced_only_with_overwrite(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write_model(tmp_path)
-    assert main([str(path), "--step-s", "0.5"]) == 2
+    assert make_card([str(path), "--step-s", "0.5"]) == 2
     assert "--overwrite" in capsys.readouterr().err
     assert load_model(path).step_s != 0.5
-    assert main([str(path), "--step-s", "0.5", "--overwrite"]) == 0
+    assert make_card([str(path), "--step-s", "0.5", "--overwrite"]) == 0
     assert load_model(path).step_s == 0.5
 
 
@@ -153,7 +153,7 @@ def test_a_file_that_is_not_a_model_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "my.onnx"
-    assert main([str(path), "--step-s", "0.4"]) == 2
+    assert make_card([str(path), "--step-s", "0.4"]) == 2
     path.write_bytes(b"not a model")
-    assert main([str(path), "--step-s", "0.4"]) == 2
+    assert make_card([str(path), "--step-s", "0.4"]) == 2
     assert "is not a model" in capsys.readouterr().err

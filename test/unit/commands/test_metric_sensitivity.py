@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support.benchmark_data import write_walks
 
-from social_implicit_ros.commands import metric_sensitivity
+from social_implicit_ros.commands.benchmark import metric_sensitivity
 from social_implicit_ros.evaluation.benchmark.sensitivity import SHIFTS_M, shifted_metrics
 from social_implicit_ros.evaluation.benchmark.split_metrics import evaluate_split
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
@@ -44,7 +44,7 @@ def test_the_command_prints_and_writes_every_shift(
 ) -> None:
     data, path = write_walks(tmp_path / "data", turn_rad=0.05), tmp_path / "figures.json"
     asked = ["--split", "eth", "--model", "sampled_constant_velocity"]
-    code = metric_sensitivity.main(["--data", str(data), "--json", str(path), *asked])
+    code = metric_sensitivity(["--data", str(data), "--json", str(path), *asked])
     assert code == 0
     metrics = json.loads(path.read_text())["models"]["sampled_constant_velocity"]["eth"]
     assert metrics["+0.1"]["amv"] == metrics["0"]["amv"]
@@ -55,5 +55,5 @@ def test_the_command_prints_and_writes_every_shift(
 
 
 def test_invalid_data_exits_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert metric_sensitivity.main(["--data", str(tmp_path)]) == 2
+    assert metric_sensitivity(["--data", str(tmp_path)]) == 2
     assert "has no eth_ucy/all_data" in capsys.readouterr().err

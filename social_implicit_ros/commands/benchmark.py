@@ -1,19 +1,20 @@
-"""Prints the leave-one-out table of the shipped models, the baselines and the reference."""
+"""`evaluate_dataset` and `metric_sensitivity`: tables of the leave-one-out benchmark."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from social_implicit_ros.commands import options as opt
 from social_implicit_ros.commands.entry_points import reports_errors
+from social_implicit_ros.evaluation.benchmark import sensitivity
 from social_implicit_ros.evaluation.benchmark.leave_one_out import ROBOT_ROWS, leave_one_out
-from social_implicit_ros.evaluation.benchmark.split_metrics import ROWS
+from social_implicit_ros.evaluation.benchmark.split_metrics import ROWS, Metrics
 from social_implicit_ros.evaluation.output_files import write_json
 from social_implicit_ros.evaluation.report.tables import metric_text
 from social_implicit_ros.evaluation.terminal import output_console
@@ -27,36 +28,57 @@ ModelResults = Mapping[str, Any]
 
 
 @reports_errors("evaluate_dataset")
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Prints the table."""
-    options = parse(arguments)
-    results = leave_one_out(
-        options.data,
-        options.split or list(LEAVE_ONE_OUT),
-        options.model or (),
-        n_samples=options.k,
-        seed=options.seed,
-        all_metrics=options.all_metrics,
-        tracker_noise_m=options.tracker_noise,
-        console=Console(stderr=True),
+def evaluate_dataset(arguments: Sequence[str] | None = None) -> None:
+    """Prints the leave-one-out table."""
+    parser = argparse.ArgumentParser(
+        prog="evaluate_dataset",
+        description="Prints the leave-one-out table of the shipped models, the baselines and the "
+        "reference.",
     )
-    write_json(results, options.json)
-    print_results(results, output_console(), options.all_metrics)
-
-
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Parses the command line; exits with code 2 and a message if it is invalid."""
-    parser = argparse.ArgumentParser(prog="evaluate_dataset", description=__doc__)
     opt.add_benchmark_options(parser)
     add = parser.add_argument
     text = f"every metric, from {DISTRIBUTION_SAMPLES} samples (default: ADE and FDE only)"
     add("--all-metrics", action="store_true", help=text)
     text = "standard deviation of noise on every observed position, metres (default: 0)"
     add("--tracker-noise", type=opt.non_negative_float, default=0.0, metavar="M", help=text)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    results = leave_one_out(
+        **_request(options),
+        all_metrics=options.all_metrics,
+        tracker_noise_m=options.tracker_noise,
+    )
+    write_json(results, options.json)
+    _print_results(results, output_console(), options.all_metrics)
 
 
-def print_results(results: dict[str, Any], console: Console, all_metrics: bool) -> None:
+@reports_errors("metric_sensitivity")
+def metric_sensitivity(arguments: Sequence[str] | None = None) -> None:
+    """Prints how much each metric responds to a shift of every prediction."""
+    parser = argparse.ArgumentParser(
+        prog="metric_sensitivity",
+        description="Shifts every prediction and prints how much each metric responds.",
+    )
+    opt.add_benchmark_options(parser)
+    options = parser.parse_args(arguments)
+    results = sensitivity.metric_sensitivity(**_request(options))
+    write_json(results, options.json)
+    for name, splits in results["models"].items():
+        _print_sensitivity(name, splits, output_console())
+
+
+def _request(options: argparse.Namespace) -> dict[str, Any]:
+    """The arguments that both evaluations take."""
+    return {
+        "data": options.data,
+        "splits": options.split or list(LEAVE_ONE_OUT),
+        "models": options.model or (),
+        "n_samples": options.k,
+        "seed": options.seed,
+        "console": Console(stderr=True),
+    }
+
+
+def _print_results(results: dict[str, Any], console: Console, all_metrics: bool) -> None:
     """Prints the tables; the reference is one of the columns."""
     # The reference was evaluated without noise.
     is_noisy = results["tracker_noise_m"] > 0
@@ -159,5 +181,22 @@ def _held_out(model: ModelResults, row: str, splits: Sequence[str]) -> bool:
     return all(split in model["held_out"] for split in (splits if row == AVERAGE else [row]))
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _print_sensitivity(name: str, splits: dict[str, dict[str, Metrics]], console: Console) -> None:
+    """Prints the metrics of one model, and their change in percent relative to no shift."""
+    title = f"{name}\nevery prediction shifted in x and in y"
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in ("split", "shift m", *sensitivity.METRIC_NAMES):
+        table.add_column(heading, justify="left" if heading == "split" else "right", no_wrap=True)
+    for split, metrics_of_shift in splits.items():
+        unshifted = metrics_of_shift["0"]
+        for shift, metrics in metrics_of_shift.items():
+            cells = (_changed(metrics[name], unshifted[name]) for name in sensitivity.METRIC_NAMES)
+            table.add_row(split if shift == "0" else "", shift, *cells)
+        table.rows[-1].end_section = True  # the rich of ROS Humble has no add_section
+    console.print(table)
+
+
+def _changed(value: float, unshifted: float) -> str:
+    if value == unshifted:
+        return f"{value:.3f}     "
+    return f"{value:.3f} {100.0 * (value - unshifted) / abs(unshifted):+3.0f}%"

@@ -1,4 +1,4 @@
-"""`make_card`: writes the model card of your own ONNX model, and tests the model."""
+"""`make_card` and `import_checkpoint`: make models of others usable by the node."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from social_implicit_ros.commands.entry_points import reports_errors
 from social_implicit_ros.commands.options import duration_s
-from social_implicit_ros.models.card import ModelCard
+from social_implicit_ros.models.card import ModelCard, file_sha256
 from social_implicit_ros.models.onnx_model import (
     MAX_FILE_BYTES,
     ModelFileError,
@@ -27,7 +27,7 @@ _N_PEOPLE = 30
 
 
 @reports_errors("make_card")
-def main(arguments: Sequence[str] | None = None) -> None:
+def make_card(arguments: Sequence[str] | None = None) -> None:
     """Writes the card if the model works."""
     options = _parser().parse_args(arguments)
     if not options.file.is_file():
@@ -129,5 +129,41 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+@reports_errors("import_checkpoint")
+def import_checkpoint(arguments: Sequence[str] | None = None) -> None:
+    """Converts a checkpoint."""
+    parser = argparse.ArgumentParser(
+        prog="import_checkpoint",
+        description="Converts a checkpoint of the released Social-Implicit code to a model file.",
+    )
+    add = parser.add_argument
+    add("checkpoint", type=Path, help="path of a released val_best.pth")
+    add("--out", type=Path, required=True, help="output path, ending in .onnx")
+    text = (
+        "scale of the noise in each zone (default: 0.05 1 4 8; the released eth checkpoint needs "
+        "0.175 1.5 4 8)"
+    )
+    add("--noise-weights", type=float, nargs=4, default=(0.05, 1, 4, 8), metavar="W", help=text)
+    options = parser.parse_args(arguments)
+    # Not before the options are read: torch takes seconds.
+    from social_implicit_ros.training.export import save_model
+    from social_implicit_ros.training.social_implicit.graph import social_implicit_graph
+    from social_implicit_ros.training.social_implicit.model import used_parameters
+    from social_implicit_ros.training.social_implicit.released import read_released_checkpoint
+
+    model = read_released_checkpoint(options.checkpoint, options.noise_weights)
+    card = save_model(
+        social_implicit_graph(model),
+        options.out,
+        architecture="social_implicit",
+        description="Imported from a checkpoint of the released Social-Implicit code.",
+        parameters=used_parameters(model),
+        training={
+            "checkpoint": options.checkpoint.name,
+            "checkpoint_sha256": file_sha256(options.checkpoint),
+            "noise_weights": list(options.noise_weights),
+            "zones": "first observed displacement, always zero (as released)",
+        },
+    )
+    n_parameters = sum(parameter.numel() for parameter in model.parameters())
+    print(f"wrote {options.out}: {card.parameters} of {n_parameters} parameters are used")
