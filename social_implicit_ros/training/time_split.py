@@ -15,10 +15,6 @@ from social_implicit_ros.types import IntArray
 SHARES = {"training": 0.6, "validation": 0.2, "test": 0.2}
 
 
-class TooLittleDataError(ValueError):
-    """The recordings have too few people; the message says how many are needed."""
-
-
 #: Part -> minimum number of agents, summed over windows, and minimum number of people, as windows
 #: of one track are correlated. Each grid point of the calibration needs 30 agents, and a model
 #: would overfit to fewer people.
@@ -45,7 +41,7 @@ class Parts:
         }
 
     def require_enough(self) -> None:
-        """Raises TooLittleDataError if a part is smaller than `NEEDS`."""
+        """Raises ValueError if a part is smaller than `NEEDS`."""
         counts = self.counts()
         short = [
             f"{name} has {counts[name]['agents']} windows of {counts[name]['people']} people, "
@@ -54,7 +50,7 @@ class Parts:
             if counts[name]["agents"] < agents or counts[name]["people"] < people
         ]
         if short:
-            raise TooLittleDataError(
+            raise ValueError(
                 f"too little data: {'; '.join(short)}. A window is 7.6 s of one person, tracked "
                 "throughout. Record longer, pass more bags, or see in evaluate_bag who is left out"
             )

@@ -16,10 +16,9 @@ from support.released_cells import Weights, predict_cell, random_checkpoint  # n
 from social_implicit_ros.commands.own_models import import_checkpoint  # noqa: E402
 from social_implicit_ros.models.noise import standard_normal  # noqa: E402
 from social_implicit_ros.models.onnx_model import OnnxModel  # noqa: E402
-from social_implicit_ros.training.social_implicit.released import (  # noqa: E402
-    CheckpointError,
-    read_released_checkpoint,
-)
+from social_implicit_ros.training.social_implicit import released  # noqa: E402
+from social_implicit_ros.training.social_implicit.released import read_released_checkpoint  # noqa: E402
+from social_implicit_ros.untrusted_files import UnusableFileError  # noqa: E402
 
 pytestmark = [
     pytest.mark.training,
@@ -108,7 +107,7 @@ def test_a_file_with_code_is_rejected_and_not_executed(tmp_path: Path) -> None:
     target = tmp_path / "created"
     path = save(tmp_path, {"implicit_cells.0.noise_w": Attack(target)})
 
-    with pytest.raises(CheckpointError, match="objects other than tensors"):
+    with pytest.raises(UnusableFileError, match="objects other than tensors"):
         read_released_checkpoint(path)
     assert not target.exists()
 
@@ -118,7 +117,7 @@ def test_a_plain_pickle_with_code_is_rejected_and_not_executed(tmp_path: Path) -
     path = tmp_path / "args.pkl"
     path.write_bytes(pickle.dumps(Attack(target)))
 
-    with pytest.raises(CheckpointError, match="cannot be read"):
+    with pytest.raises(UnusableFileError, match="cannot be read"):
         read_released_checkpoint(path)
     assert not target.exists()
 
@@ -132,7 +131,7 @@ def test_a_file_that_is_not_a_checkpoint_is_rejected(tmp_path: Path, content: by
     path = tmp_path / "val_best.pth"
     path.write_bytes(content)
 
-    with pytest.raises(CheckpointError, match=r"val_best\.pth"):
+    with pytest.raises(UnusableFileError, match=r"val_best\.pth"):
         read_released_checkpoint(path)
 
 
@@ -141,7 +140,7 @@ def test_a_truncated_checkpoint_is_rejected(tmp_path: Path, share: float) -> Non
     path = save(tmp_path, random_checkpoint())
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
 
-    with pytest.raises(CheckpointError, match="cannot be read"):
+    with pytest.raises(UnusableFileError, match="cannot be read"):
         read_released_checkpoint(path)
 
 
@@ -159,7 +158,7 @@ def test_a_damaged_checkpoint_is_rejected_or_read(tmp_path: Path) -> None:
         path.write_bytes(damaged)
         try:
             read_released_checkpoint(path)
-        except CheckpointError:
+        except UnusableFileError:
             refused += 1
 
     assert refused > 20
@@ -167,7 +166,7 @@ def test_a_damaged_checkpoint_is_rejected_or_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [[1, 2], {"a": 1}, {1: torch.zeros(1)}, torch.zeros(3)])
 def test_content_other_than_a_state_dict_is_rejected(tmp_path: Path, content: object) -> None:
-    with pytest.raises(CheckpointError, match="expected a state dict"):
+    with pytest.raises(UnusableFileError, match="expected a state dict"):
         read_released_checkpoint(save(tmp_path, content))
 
 
@@ -196,7 +195,7 @@ def test_content_other_than_a_state_dict_is_rejected(tmp_path: Path, content: ob
     ],
 )
 def test_tensors_of_another_model_are_named(tmp_path: Path, weights: Weights, message: str) -> None:
-    with pytest.raises(CheckpointError, match=message):
+    with pytest.raises(UnusableFileError, match=message):
         read_released_checkpoint(save(tmp_path, weights))
 
 
@@ -205,7 +204,7 @@ def test_a_large_checkpoint_is_rejected_unread(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(100 * 1024 * 1024)
 
-    with pytest.raises(CheckpointError, match="more than"):
+    with pytest.raises(UnusableFileError, match="more than"):
         read_released_checkpoint(path)
 
 
@@ -215,7 +214,7 @@ def test_the_command_prints_errors(tmp_path: Path, capsys: pytest.CaptureFixture
     code = import_checkpoint([str(tmp_path / "gone.pth"), "--out", str(out)])
 
     assert code == 2
-    assert "import_checkpoint: no checkpoint" in capsys.readouterr().err
+    assert "gone.pth: No such file or directory; give another path" in capsys.readouterr().err
     assert not out.exists()
 
 
@@ -224,10 +223,10 @@ def test_a_checkpoint_without_read_permission_is_named(
 ) -> None:
     path = save(tmp_path, random_checkpoint())
 
-    def denied(path: Path, mode: str) -> None:
+    def denied(path: Path, max_bytes: int) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "open", denied)
+    monkeypatch.setattr(released, "read_file", denied)
 
     assert import_checkpoint([str(path), "--out", str(tmp_path / "a.onnx")]) == 2
     assert f"{path}: Permission denied; change its" in capsys.readouterr().err

@@ -13,10 +13,10 @@ torch = pytest.importorskip("torch", reason="torch comes with `make test-trainin
 onnx = pytest.importorskip("onnx", reason="onnx comes with `make test-training`")
 
 from social_implicit_ros.models.card import ModelCard, load_card  # noqa: E402
-from social_implicit_ros.models.onnx_model import OnnxModel  # noqa: E402
+from social_implicit_ros.models.onnx_model import ModelFileError, OnnxModel  # noqa: E402
 from social_implicit_ros.models.registry import model_path, shipped_models  # noqa: E402
 from social_implicit_ros.training.export import save_model  # noqa: E402
-from social_implicit_ros.training.social_zone.file import ModelReadError, read_social_zone  # noqa: E402
+from social_implicit_ros.training.social_zone.file import read_social_zone  # noqa: E402
 from social_implicit_ros.training.social_zone.graph import social_zone_graph  # noqa: E402
 from social_implicit_ros.training.social_zone.model import SocialZone, SocialZoneSizes  # noqa: E402
 
@@ -74,13 +74,13 @@ def test_weights_survive_writing_and_reading(tmp_path: Path, sizes: SocialZoneSi
 
 def test_another_architecture_is_rejected_with_its_name() -> None:
     name = "social_implicit"
-    with pytest.raises(ModelReadError, match="'social_implicit' is a social_implicit; only models"):
+    with pytest.raises(ModelFileError, match="'social_implicit' is a social_implicit; only models"):
         read_social_zone(model_path(name), card_of(name))
 
 
 def test_a_card_without_training_parameters_is_rejected() -> None:
     card = replace(card_of("social_zone"), training={"sizes": {"hidden": 40}})
-    with pytest.raises(ModelReadError, match="lacks training parameters"):
+    with pytest.raises(ModelFileError, match="lacks training parameters"):
         read_social_zone(model_path("social_zone"), card)
 
 
@@ -88,7 +88,7 @@ def test_a_card_without_training_parameters_is_rejected() -> None:
 def test_a_file_that_does_not_match_its_card_is_rejected(sizes: dict[str, float]) -> None:
     card = card_of("social_zone")
     training = {**card.training, "sizes": {**card.training["sizes"], **sizes}}
-    with pytest.raises(ModelReadError, match="was not written by this version"):
+    with pytest.raises(ModelFileError, match="was not written by this version"):
         read_social_zone(model_path("social_zone"), replace(card, training=training))
 
 
@@ -100,5 +100,5 @@ def test_weights_that_are_not_those_of_the_graph_are_rejected(tmp_path: Path) ->
     entry.value = base64.b64encode(weights.tobytes()).decode()
     onnx.save(file, tmp_path / "other.onnx")
 
-    with pytest.raises(ModelReadError, match="was not written by this version"):
+    with pytest.raises(ModelFileError, match="was not written by this version"):
         read_social_zone(tmp_path / "other.onnx", card_of("social_zone"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from social_implicit_ros.training.social_implicit.model import (
     ZONE_BOUNDS_M,
     SocialImplicit,
 )
+from social_implicit_ros.untrusted_files import UnusableFileError, read_file
 
 #: Larger files are rejected before they are read; a checkpoint has 5,836 numbers.
 MAX_FILE_BYTES = 16 * 1024 * 1024
@@ -33,10 +35,6 @@ _LOAD_ERRORS = (
 )
 
 
-class CheckpointError(ValueError):
-    """A checkpoint cannot be imported; the message says why and how to fix it."""
-
-
 def read_released_checkpoint(
     path: Path, noise_weights: Sequence[float] = NOISE_WEIGHTS
 ) -> SocialImplicit:
@@ -46,7 +44,7 @@ def read_released_checkpoint(
 
     Raises:
         OSError: the file cannot be opened.
-        CheckpointError: it is not a released checkpoint.
+        UnusableFileError: it is not a released checkpoint.
     """
     model = SocialImplicit(noise_weights=noise_weights, zones_by_speed=False)
     assign_released(model, _load_tensors(path), source=str(path))
@@ -56,11 +54,11 @@ def read_released_checkpoint(
 def assign_released(
     model: SocialImplicit, state: Mapping[str, torch.Tensor], *, source: str
 ) -> None:
-    """Copies a released state dict into a model; raises CheckpointError for another model's."""
+    """Copies a released state dict into a model; raises UnusableFileError for another model's."""
     names = _names()
     missing, unknown = sorted(set(names) - set(state)), sorted(set(state) - set(names))
     if missing or unknown:
-        raise CheckpointError(
+        raise UnusableFileError(
             f"{source} is not a released Social-Implicit checkpoint: "
             f"missing: {_some(missing)}; unknown: {_some(unknown)}"
         )
@@ -69,12 +67,12 @@ def assign_released(
         tensor, parameter = state[released], parameters[ours]
         # The released local stream has 1-D kernels; its scalars have one entry.
         if tensor.shape != _released_shape(parameter, ours):
-            raise CheckpointError(
+            raise UnusableFileError(
                 f"{source}: {released} has shape {tuple(tensor.shape)}, expected "
                 f"{tuple(_released_shape(parameter, ours))}"
             )
         if not tensor.is_floating_point() or not torch.isfinite(tensor).all():
-            raise CheckpointError(
+            raise UnusableFileError(
                 f"{source}: {released} has values that are not finite real numbers"
             )
         with torch.no_grad():
@@ -82,25 +80,19 @@ def assign_released(
 
 
 def _load_tensors(path: Path) -> dict[str, torch.Tensor]:
-    if not path.is_file():
-        raise CheckpointError(f"no checkpoint {path}: give a file, such as val_best.pth")
-    if path.stat().st_size > MAX_FILE_BYTES:
-        raise CheckpointError(
-            f"{path} has {path.stat().st_size} bytes, more than the {MAX_FILE_BYTES} allowed"
-        )
-    with path.open("rb") as file:
-        try:
-            state = torch.load(file, map_location="cpu", weights_only=True)  # noqa: TID251
-        except _LOAD_ERRORS as error:
-            # The error text of torch recommends unsafe loading, so it is not shown.
-            raise CheckpointError(
-                f"{path} cannot be read as a file of tensors: it is damaged, or it contains "
-                "objects other than tensors, which are not loaded"
-            ) from error
+    data = io.BytesIO(read_file(path, MAX_FILE_BYTES))
+    try:
+        state = torch.load(data, map_location="cpu", weights_only=True)  # noqa: TID251
+    except _LOAD_ERRORS as error:
+        # The error text of torch recommends unsafe loading, so it is not shown.
+        raise UnusableFileError(
+            f"{path} cannot be read as a file of tensors: it is damaged, or it contains objects "
+            "other than tensors, which are not loaded"
+        ) from error
     if not isinstance(state, Mapping) or not all(
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
     ):
-        raise CheckpointError(
+        raise UnusableFileError(
             f"{path} contains a {type(state).__name__}, expected a state dict: "
             "a mapping from names to tensors"
         )

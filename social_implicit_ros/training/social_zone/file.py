@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from social_implicit_ros.models.card import ModelCard
-from social_implicit_ros.models.onnx_model import MAX_FILE_BYTES, open_session
+from social_implicit_ros.models.onnx_model import MAX_FILE_BYTES, ModelFileError, open_session
 from social_implicit_ros.training.export import save_model
 from social_implicit_ros.training.social_zone.evaluate import accuracy
 from social_implicit_ros.training.social_zone.fit import Agents
@@ -39,10 +39,6 @@ from social_implicit_ros.untrusted_files import read_file
 ARCHITECTURE = "social_zone"
 #: Tolerance of predictions, whose rounding depends on the machine, metres and square metres.
 _ROUNDING_M = 1e-3
-
-
-class ModelReadError(ValueError):
-    """A model file cannot be trained further; the message says why."""
 
 
 def save_social_zone(
@@ -72,9 +68,9 @@ def save_social_zone(
 
 
 def read_social_zone(path: Path, card: ModelCard) -> SocialZone:
-    """Reads a model from its file; raises ModelReadError if it was not written by this package."""
+    """Reads a model from its file; raises ModelFileError if it was not written by this package."""
     if card.architecture != ARCHITECTURE:
-        raise ModelReadError(
+        raise ModelFileError(
             f"model {card.name!r} is a {card.architecture}; only models of the architecture "
             f"{ARCHITECTURE} can be trained further, such as the default"
         )
@@ -96,7 +92,7 @@ def read_social_zone(path: Path, card: ModelCard) -> SocialZone:
             for found, expected in zip(theirs, ours, strict=True)
         )
     if not is_ours:
-        raise ModelReadError(
+        raise ModelFileError(
             f"{path} was not written by this version of the package: train it again, or use the "
             "version that wrote it"
         )
@@ -123,7 +119,7 @@ def _made_with(card: ModelCard) -> tuple[SocialZoneSizes, float]:
     try:
         return SocialZoneSizes(**made["sizes"]), float(made["settings"]["trust"])
     except (KeyError, TypeError, ValueError) as error:
-        raise ModelReadError(
+        raise ModelFileError(
             f"the card of model {card.name!r} lacks training parameters ({error!r}): expected "
             "sizes and settings.trust"
         ) from error
