@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
 
 import numpy as np
 
 from social_implicit_ros.types import FloatArray, Prediction
 
 
-class TrajectoryModel(Protocol):
-    """Predicts the trajectories of all agents of a scene from their recent positions."""
+class TrajectoryModel(ABC):
+    """Predicts the trajectories of all agents of a scene from their recent positions.
 
-    @property
-    def name(self) -> str:
-        """Name in reports and diagnostics."""
+    Attributes:
+        name: name in reports and diagnostics.
+        step_s: seconds between two steps, observed and predicted.
+        n_observed: maximum number of observed steps; any number from 2 on is accepted.
+        n_predicted: number of predicted steps.
+    """
 
-    @property
-    def step_s(self) -> float:
-        """Seconds between two steps, observed and predicted."""
-
-    @property
-    def n_observed(self) -> int:
-        """Maximum number of observed steps; any number from 2 on is accepted."""
-
-    @property
-    def n_predicted(self) -> int:
-        """Number of predicted steps."""
+    name: str
+    step_s: float
+    n_observed: int
+    n_predicted: int
 
     def predict(
         self,
@@ -53,12 +49,16 @@ class TrajectoryModel(Protocol):
             ValueError: wrong shape, an agent whose last two steps are not known, or `n_samples`
                 below 1.
         """
+        if n_samples < 1:
+            raise ValueError(f"n_samples is {n_samples}, expected 1 or more")
+        observed = require_observed(observed, self.n_observed)
+        return self._predicted(observed, n_samples, seed, planned_m)
 
-
-def require_samples_asked(n_samples: int) -> None:
-    """Checks the requested number of samples; raises ValueError below 1."""
-    if n_samples < 1:
-        raise ValueError(f"n_samples is {n_samples}, expected 1 or more")
+    @abstractmethod
+    def _predicted(
+        self, observed: FloatArray, n_samples: int, seed: int, planned_m: FloatArray | None
+    ) -> Prediction:
+        """As `predict`, with checked arguments."""
 
 
 def require_observed(observed: FloatArray, n_observed_max: int) -> FloatArray:

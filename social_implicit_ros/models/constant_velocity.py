@@ -6,12 +6,12 @@ from functools import lru_cache
 
 import numpy as np
 
-from social_implicit_ros.models.base import require_observed, require_samples_asked
+from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.types import FloatArray, Prediction
 from social_implicit_ros.uncertainty.ellipses import sample_moments
 
 
-class ConstantVelocity:
+class ConstantVelocity(TrajectoryModel):
     """Extrapolates the last observed displacement of every agent.
 
     Source: Schöller et al., "What the Constant Velocity Model Can Teach Us About Pedestrian
@@ -27,6 +27,7 @@ class ConstantVelocity:
         n_observed: int = 8,
         n_predicted: int = 12,
     ) -> None:
+        self.name = "sampled_constant_velocity" if heading_sigma_rad > 0 else "constant_velocity"
         self.heading_sigma_rad = heading_sigma_rad
         self.step_s = step_s
         self.n_observed = n_observed
@@ -34,22 +35,10 @@ class ConstantVelocity:
         # (2, 2 T) from a velocity to the displacement until each step.
         self._displacement = np.kron(np.arange(1.0, n_predicted + 1), np.eye(2))
 
-    @property
-    def name(self) -> str:
-        """`constant_velocity`, or `sampled_constant_velocity` with heading noise."""
-        return "sampled_constant_velocity" if self.heading_sigma_rad > 0 else "constant_velocity"
-
-    def predict(
-        self,
-        observed: FloatArray,
-        *,
-        n_samples: int = 20,
-        seed: int = 0,
-        planned_m: FloatArray | None = None,
+    def _predicted(
+        self, observed: FloatArray, n_samples: int, seed: int, planned_m: FloatArray | None
     ) -> Prediction:
-        """Predicts as `TrajectoryModel.predict`; without heading noise all samples are equal."""
-        require_samples_asked(n_samples)
-        observed = require_observed(observed, self.n_observed)
+        """Without heading noise all samples are equal."""
         last = observed[:, -1]
         velocity = last - observed[:, -2]  # (A, 2) metres per step
         steps = np.arange(1, self.n_predicted + 1)

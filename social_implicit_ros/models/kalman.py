@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from social_implicit_ros.models.base import require_observed, require_samples_asked
+from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.types import FloatArray, Prediction
 
 #: Spectral densities of the white acceleration noise that the tuning tries, m^2/s^3.
@@ -19,25 +19,18 @@ _MEASUREMENT_M = 0.05
 _INITIAL = (1e4, 4.0)
 
 
-class ConstantVelocityKalman:
-    """A `TrajectoryModel` with one filter per axis and white acceleration noise."""
+class ConstantVelocityKalman(TrajectoryModel):
+    """A model with one filter per axis and white acceleration noise."""
 
     name = "kalman"
     step_s = 0.4
     n_observed = 8
     n_predicted = 12
 
-    def predict(
-        self,
-        observed: FloatArray,
-        *,
-        n_samples: int = 20,
-        seed: int = 0,
-        planned_m: FloatArray | None = None,
+    def _predicted(
+        self, observed: FloatArray, n_samples: int, seed: int, planned_m: FloatArray | None
     ) -> Prediction:
-        """Predicts as `TrajectoryModel.predict`; all samples are the mean."""
-        require_samples_asked(n_samples)
-        observed = require_observed(observed, self.n_observed)
+        """All samples are the mean."""
         ahead = ((0, 0), (0, self.n_predicted), (0, 0))
         known = np.pad(observed, ahead, constant_values=np.nan)
         states, covariances = filtered(known, self.step_s, _DENSITY)

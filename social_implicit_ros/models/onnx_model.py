@@ -35,7 +35,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from social_implicit_ros.models.base import require_observed, require_samples_asked
+from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.card import ModelCard, load_card
 from social_implicit_ros.models.coupling import Coupling
 from social_implicit_ros.models.features import (
@@ -68,8 +68,8 @@ class ModelFileError(ValueError):
     """A model file or its card cannot be used; the message says why and how to fix it."""
 
 
-class OnnxModel:
-    """A model file with its card; implements `TrajectoryModel`.
+class OnnxModel(TrajectoryModel):
+    """A model file with its card.
 
     Attributes:
         makes_samples: whether predictions have samples. Without samples, a prediction has the same
@@ -81,6 +81,8 @@ class OnnxModel:
 
     def __init__(self, session: onnxruntime.InferenceSession, card: ModelCard) -> None:
         self.card = card
+        self.name, self.step_s = card.name, card.step_s
+        self.n_observed, self.n_predicted = card.n_observed, card.n_predicted
         self.noise_dimension = _check_signature(session, card)
         outputs = {entry.name: entry.shape for entry in session.get_outputs()}
         self._inputs = [entry.name for entry in session.get_inputs()]
@@ -114,56 +116,27 @@ class OnnxModel:
         data, card = _load_checked(path)
         return cls(open_session(data, path), card)
 
-    @property
-    def name(self) -> str:
-        """The card's name."""
-        return self.card.name
-
-    @property
-    def step_s(self) -> float:
-        """Seconds between two steps."""
-        return self.card.step_s
-
-    @property
-    def n_observed(self) -> int:
-        """Maximum number of observed steps."""
-        return self.card.n_observed
-
-    @property
-    def n_predicted(self) -> int:
-        """Number of predicted steps."""
-        return self.card.n_predicted
-
-    def predict(
-        self,
-        observed: FloatArray,
-        *,
-        n_samples: int = 20,
-        seed: int = 0,
-        planned_m: FloatArray | None = None,
+    def _predicted(
+        self, observed: FloatArray, n_samples: int, seed: int, planned_m: FloatArray | None
     ) -> Prediction:
-        """Predicts as `TrajectoryModel.predict`.
+        """Predicts by the file.
 
         Raises:
-            ValueError: wrong shape, an agent whose last two steps are not known, or `n_samples`
-                below 1.
             ModelFileError: the file fails while running, or an output has a wrong shape.
         """
-        require_samples_asked(n_samples)
-        observed = require_observed(observed, self.n_observed)
         if len(observed) == 0:
             samples = np.zeros((n_samples, 0, self.n_predicted, 2))
             mean, covariance = sample_moments(samples)
             return Prediction(samples, mean, covariance, self.step_s)
-        tensors = model_input_from_observed(observed, self.n_observed)
         if not self.makes_samples and "mean" in self._outputs:
             n_samples = 0
-        drawn = not self._has_representatives(n_samples)
+        are_drawn = not self._has_representatives(n_samples)
+        tensors = model_input_from_observed(observed, self.n_observed)
         output = self.forward(tensors, self.noise(n_samples, seed))
-        futures = output["samples" if drawn else "representatives"]
+        futures = output["samples" if are_drawn else "representatives"]
         samples = samples_from_model_output(futures[:n_samples], tensors.last_m)
         probabilities = np.empty(0)
-        if not drawn and "probabilities" in output:
+        if not are_drawn and "probabilities" in output:
             probabilities = output["probabilities"].T.astype(np.float64)
             probabilities /= probabilities.sum(axis=0)
         if "mean" in output:
@@ -175,8 +148,19 @@ class OnnxModel:
         if self._calibration is not None:
             motion = observed_motion(tensors.observed, tensors.mask, self.step_s)
             covariance, radius_scales = self._calibration.calibrated(covariance, motion)
-            if drawn and n_samples:
+            if are_drawn and n_samples:
                 samples = self._calibration.spread(samples, mean, motion)
+        mean, samples = self._coupled(mean, samples, tensors.last_m, planned_m)
+        return Prediction(samples, mean, covariance, self.step_s, radius_scales, probabilities)
+
+    def _coupled(
+        self,
+        mean: FloatArray,
+        samples: FloatArray,
+        last_m: FloatArray,
+        planned_m: FloatArray | None,
+    ) -> tuple[FloatArray, FloatArray]:
+        """Mean paths and samples, with the plans in place of predictions, after the coupling."""
         fixed: BoolArray | None = None
         if planned_m is not None:
             fixed = np.asarray(np.isfinite(planned_m).all(axis=(1, 2)))
@@ -184,10 +168,10 @@ class OnnxModel:
                 np.where(fixed[:, None, None], planned_m, paths) for paths in (mean, samples)
             )
         if self._coupling is not None:
-            mean, samples = self._coupling.made_way(mean, samples, tensors.last_m, fixed)
-            if n_samples:
-                samples = self._coupling.kept_apart(samples, tensors.last_m, fixed)
-        return Prediction(samples, mean, covariance, self.step_s, radius_scales, probabilities)
+            mean, samples = self._coupling.made_way(mean, samples, last_m, fixed)
+            if len(samples):
+                samples = self._coupling.kept_apart(samples, last_m, fixed)
+        return mean, samples
 
     def noise(self, n_samples: int, seed: int = 0) -> Float32Array:
         """(K, D) noise; a single row if no samples are drawn: for none, or for the modes."""
