@@ -51,7 +51,7 @@ def test_a_model_read_from_a_shipped_file_predicts_like_the_file(name: str, tmp_
             for path in (model_path(name), tmp_path / f"{again.name}.onnx")
         )
         for part in ("samples", "mean", "covariance"):
-            np.testing.assert_allclose(getattr(after, part), getattr(before, part), atol=1e-4)
+            np.testing.assert_allclose(getattr(after, part), getattr(before, part), atol=1e-3)
 
 
 @pytest.mark.parametrize("sizes", [SocialZoneSizes(social=0), SocialZoneSizes(hidden=16, rank=3)])

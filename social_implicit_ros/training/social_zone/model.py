@@ -189,7 +189,7 @@ class SocialZone(nn.Module):
         features = [
             (to_frame(frame.displacement, frame.heading) / frame.scale[:, None, None]).flatten(1),
             frame.known.mean(dim=1, keepdim=True),
-            self._log_scale(frame)[:, None],
+            self.log_scale(frame)[:, None],
             (speed / frame.scale)[:, None],
         ]
         if self.sizes.social:
@@ -279,14 +279,15 @@ class SocialZone(nn.Module):
         return (self.basis.T @ steps / N_PREDICTED)[:, None] * walk
 
     @staticmethod
-    def _log_scale(frame: Frame) -> torch.Tensor:
+    def log_scale(frame: Frame) -> torch.Tensor:
+        """(A,) logarithm of the scale relative to `SCALE_CENTRE_M`, within its range."""
         return torch.log(frame.scale / SCALE_CENTRE_M).clamp(*LOG_SCALE_RANGE)
 
     def _social(self, frame: Frame, neighbours: Neighbours) -> torch.Tensor:
         distance_2 = (neighbours.position**2).sum(dim=-1, keepdim=True)
         weight = torch.relu(1.0 - distance_2 / self.sizes.social_range_m**2) ** 2
         unit = frame.scale.clamp_min(RELATIVE_SPEED_FLOOR_M)[:, None, None]
-        log_scale = self._log_scale(frame)[:, None, None]
+        log_scale = self.log_scale(frame)[:, None, None]
         features = torch.cat(
             [
                 to_frame(neighbours.position, frame.heading),
