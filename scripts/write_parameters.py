@@ -18,7 +18,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from social_implicit_ros.parameter_spec import Effect, ParameterSpec  # noqa: E402
+from social_implicit_ros.parameter_spec import ParameterSpec  # noqa: E402
 from social_implicit_ros.settings import PARAMETERS  # noqa: E402
 
 _WIDTH = 100
@@ -79,7 +79,7 @@ def _groups() -> Iterator[tuple[str, list[ParameterSpec]]]:
 
 
 def _yaml_row(spec: ParameterSpec, width: int) -> str:
-    mark = " [configure]" if spec.effect is Effect.CONFIGURE else ""
+    mark = " [configure]" if spec.needs_configure else ""
     allowed = f" Range: {_range(spec)}." if _range(spec) else ""
     described = textwrap.wrap(f"{spec.description}{allowed}{mark}", width - 2)
     column = max(map(len, spec.choices), default=0) + 2
@@ -93,7 +93,7 @@ def _yaml_row(spec: ParameterSpec, width: int) -> str:
 
 def _table_row(spec: ParameterSpec) -> str:
     choices = "".join(f"<br>`{name}`: {meaning}" for name, meaning in spec.choices.items())
-    mark = " *configure*" if spec.effect is Effect.CONFIGURE else ""
+    mark = " *configure*" if spec.needs_configure else ""
     meaning = f"{spec.description}{mark}{choices}"
     return f"| `{spec.name}` | `{_value(spec)}` | {_range(spec)} | {meaning} |"
 

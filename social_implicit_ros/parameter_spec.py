@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import Field, dataclass, field, fields
-from enum import Enum
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 from social_implicit_ros.untrusted_files import did_you_mean, short_text
@@ -28,13 +28,6 @@ class ParameterError(ValueError):
     """An invalid parameter; the message names the parameter, its value and the expected values."""
 
 
-class Effect(Enum):
-    """When a changed parameter takes effect."""
-
-    NEXT_TICK = "at the next tick"
-    CONFIGURE = "at configure; rejected while the node is configured"
-
-
 @dataclass(frozen=True)
 class ParameterSpec:
     """One row of the table.
@@ -45,6 +38,8 @@ class ParameterSpec:
         minimum, maximum: inclusive range of a number, or of each element of a list.
         choices: allowed strings, each with its meaning; empty allows all.
         minimum_above_zero: minimum of all values but 0, if 0 has a special meaning.
+        needs_configure: a change takes effect at configure, and is rejected while the node is
+            configured; other changes take effect at the next tick.
     """
 
     name: str
@@ -53,8 +48,8 @@ class ParameterSpec:
     minimum: float | None = None
     maximum: float | None = None
     choices: Mapping[str, str] = field(default_factory=dict)
-    effect: Effect = Effect.NEXT_TICK
     minimum_above_zero: float | None = None
+    needs_configure: bool = False
 
     @property
     def help(self) -> str:
@@ -139,6 +134,10 @@ def row(
     minimum, maximum = within
     ends = {"minimum": minimum, "maximum": maximum}
     return field(default=default, metadata={"description": description, **ends, **rest})
+
+
+#: The same for a parameter that only takes effect at configure.
+configure_row = partial(row, needs_configure=True)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,13 @@ from social_implicit_ros.output_settings import (
     MarkerStyle,
     MpcPlannerOptions,
 )
-from social_implicit_ros.parameter_spec import Effect, ParameterError, ParameterSpec, Settings, row
+from social_implicit_ros.parameter_spec import (
+    ParameterError,
+    ParameterSpec,
+    Settings,
+    configure_row,
+    row,
+)
 from social_implicit_ros.types import plain_frame
 from social_implicit_ros.untrusted_files import did_you_mean
 
@@ -69,13 +75,12 @@ class HistoryLimits(Settings):
         "others are rejected and counted as over_capacity.",
         within=(1, 100_000),
     )
-    max_history: int = row(
+    max_history: int = configure_row(
         256,
         "Maximum number of observations kept per agent, at least two per step of the model. The "
         "observations of a fast tracker are thinned out, so that the kept ones always span the "
         "observed steps of the model.",
         within=(1, 10_000),
-        effect=Effect.CONFIGURE,
     )
 
     def __post_init__(self) -> None:
@@ -103,11 +108,10 @@ class PipelineConfig(HistoryLimits):
         "flicker.",
         within=(0, 2**31 - 1),
     )
-    correct_trajectories: bool = row(
+    correct_trajectories: bool = configure_row(
         True,
         "Correct the mean trajectories of walking people by the errors of earlier predictions "
         "nearby, see docs/calibration.md. Needs adaptive_calibration.",
-        effect=Effect.CONFIGURE,
     )
     add_tracker_covariance: bool = row(
         False,
@@ -130,32 +134,28 @@ class PipelineConfig(HistoryLimits):
         "parameter is not above track_timeout_s, the timeout is always track_timeout_s.",
         within=(0.05, 60.0),
     )
-    stitching: bool = row(
+    stitching: bool = configure_row(
         True,
         "If a track vanishes and a new id appears where that person would be by now, continue the "
         "old history. Predictions are published under the old id.",
-        effect=Effect.CONFIGURE,
     )
-    untangling: bool = row(
+    untangling: bool = configure_row(
         True,
         "Undo swaps of ids: if the motion of two people who passed closer than 0.7 m shows that "
         "the tracker swapped their ids, predict each under the original id.",
-        effect=Effect.CONFIGURE,
     )
-    merge_distance_m: float = row(
+    merge_distance_m: float = configure_row(
         0.0,
         "Distance in metres at which tracks of different trackers are merged. Tracks that stay "
         "this close for a second are predicted as one person, under the id of the older track, or "
         "of the tracker with less latency. 0 merges none. Set it below the distance between two "
         "people of whom each tracker sees only one.",
         within=(0.0, 3.0),
-        effect=Effect.CONFIGURE,
     )
-    merge_doubles: bool = row(
+    merge_doubles: bool = configure_row(
         True,
         "Predict a person once whom a tracker lists under two ids: two of its tracks that for two "
         "seconds are as close as only the noise of their positions explains.",
-        effect=Effect.CONFIGURE,
     )
     min_return_probability: float = row(
         0.35,
@@ -183,19 +183,17 @@ class PredictorConfig(Settings):
     Frames lose a leading slash. An empty fixed frame is chosen by each recording.
     """
 
-    fixed_frame: str = row(
+    fixed_frame: str = configure_row(
         "odom",
         "Static frame with a horizontal x-y plane in which people are predicted. Tracks in another "
         "frame are transformed at their own stamp.",
-        effect=Effect.CONFIGURE,
     )
-    publish_frame: str = row(
+    publish_frame: str = configure_row(
         "",
         "Frame of all outputs, such as map; fixed_frame if empty. People are predicted in "
         "fixed_frame, so that corrections of the localisation do not look like motion.",
-        effect=Effect.CONFIGURE,
     )
-    stamp_source: str = row(
+    stamp_source: str = configure_row(
         "header",
         "Time at which tracks were measured. Use arrival only for trackers that do not set "
         "header.stamp: it cannot compensate their latency.",
@@ -203,24 +201,21 @@ class PredictorConfig(Settings):
             "header": "header.stamp of the message",
             "arrival": "arrival of the message at the node",
         },
-        effect=Effect.CONFIGURE,
     )
-    stamp_spread_s: float = row(
+    stamp_spread_s: float = configure_row(
         0.05,
         "Largest accepted difference between the stamps of the entries of one message, in seconds. "
         "The newest stamp is used for all entries. If stamps differ by more, only the entries "
         "at the time of most entries are used.",
         within=(0.0, 1.0),
-        effect=Effect.CONFIGURE,
     )
-    transform_wait_s: float = row(
+    transform_wait_s: float = configure_row(
         0.2,
         "Time that tracks in another frame wait for their transform before they are skipped, in "
         "seconds.",
         within=(0.0, 10.0),
-        effect=Effect.CONFIGURE,
     )
-    robot: str = row(
+    robot: str = configure_row(
         "none",
         "Source of the robot's own position. The model treats the robot as a further agent, which "
         "is never published as a pedestrian. With a nav_msgs/Path on ~/plan, people make way for "
@@ -230,11 +225,8 @@ class PredictorConfig(Settings):
             "odometry": "nav_msgs/Odometry on ~/odometry",
             "tf": "pose of robot_frame",
         },
-        effect=Effect.CONFIGURE,
     )
-    robot_frame: str = row(
-        "base_link", "Frame of the robot, used if robot is tf.", effect=Effect.CONFIGURE
-    )
+    robot_frame: str = configure_row("base_link", "Frame of the robot, used if robot is tf.")
     tick_rate_hz: float = row(
         10.0,
         "Predictions per second, stamped with the node's clock, which compensates the latency of "
@@ -242,21 +234,19 @@ class PredictorConfig(Settings):
         within=(0.0, 1000.0),
         minimum_above_zero=0.01,
     )
-    time_step_s: float = row(
+    time_step_s: float = configure_row(
         0.0,
         "Time between two published steps in seconds. 0 uses the model's step; other steps are "
         "interpolated.",
         within=(0.0, 60.0),
         minimum_above_zero=0.01,
-        effect=Effect.CONFIGURE,
     )
-    horizon_s: float = row(
+    horizon_s: float = configure_row(
         0.0,
         "Time of the last published step in seconds. 0 uses the model's horizon, which is the "
         "maximum.",
         within=(0.0, 60.0),
         minimum_above_zero=0.01,
-        effect=Effect.CONFIGURE,
     )
     pipeline: PipelineConfig = field(default_factory=PipelineConfig)
     self_evaluation_window_s: float = row(
@@ -276,32 +266,28 @@ class PredictorConfig(Settings):
 class NodeConfig(Settings):
     """All parameters of the node."""
 
-    autostart: bool = row(
+    autostart: bool = configure_row(
         True,
         "Configure and activate at startup. If false, a lifecycle manager makes these transitions.",
-        effect=Effect.CONFIGURE,
     )
-    bond: bool = row(
+    bond: bool = configure_row(
         False,
         "Send the heartbeats of a bond while the node is active, so that Nav2's lifecycle manager "
         "notices when it dies (docs/nav2.md). Needs the package bond.",
-        effect=Effect.CONFIGURE,
     )
-    tracker: str = row(
+    tracker: str = configure_row(
         "marker_array",
         "Tracker mapping of the messages on ~/tracks: the name of a shipped one (marker_array, "
         "point_cloud, people, vision_detections, autoware, derived_object, hunav, nav2_dynamic, "
         "pedsim, spencer, yolo, zed; see docs/trackers.md), or the path of your own. Separate "
         "several by commas, each with its topic: people@/people, zed@/zed/objects.",
-        effect=Effect.CONFIGURE,
     )
-    model: str = row(
+    model: str = configure_row(
         "default",
         "Prediction model: default, the name of a shipped model, constant_velocity, "
         "sampled_constant_velocity, or the path of an .onnx file with its model card next to it.",
-        effect=Effect.CONFIGURE,
     )
-    outputs: tuple[str, ...] = row(
+    outputs: tuple[str, ...] = configure_row(
         ("pointcloud", "markers"),
         "What to publish. An output without subscribers is not computed.",
         choices={
@@ -315,14 +301,12 @@ class NodeConfig(Settings):
             "people": "people_msgs/People, for social costmap layers",
             "costmap_converter": "costmap_converter_msgs/ObstacleArrayMsg, for TEB",
         },
-        effect=Effect.CONFIGURE,
     )
     predictor: PredictorConfig = field(default_factory=PredictorConfig)
-    use_map: bool = row(
+    use_map: bool = configure_row(
         False,
         "Keep predictions out of the walls of a nav_msgs/OccupancyGrid on ~/map. The model itself "
         "does not know walls.",
-        effect=Effect.CONFIGURE,
     )
     confidence_levels: tuple[float, ...] = row(
         (0.5, 0.95),
@@ -330,18 +314,16 @@ class NodeConfig(Settings):
         "ground-truth positions that the ellipse covers.",
         within=(0.01, 0.999),
     )
-    adaptive_calibration: bool = row(
+    adaptive_calibration: bool = configure_row(
         True,
         "Learn the size of the ellipses from the prediction errors at this site and rescale them, "
         "within bounds (docs/calibration.md). If false, the model's ellipses are published.",
-        effect=Effect.CONFIGURE,
     )
-    calibration_file: str = row(
+    calibration_file: str = configure_row(
         "",
         "File that stores the adaptive calibration for the next start. Empty: "
         "$ROS_HOME/social_implicit_ros/NODE_MODEL.json, where ROS_HOME defaults to ~/.ros, or no "
         "file if use_sim_time is true.",
-        effect=Effect.CONFIGURE,
     )
     coverage_tolerance: float = row(
         0.1,

@@ -14,7 +14,7 @@ from rcl_interfaces.msg import (
 from rclpy.lifecycle import LifecycleNode
 from rclpy.parameter import Parameter
 
-from social_implicit_ros.parameter_spec import Effect, ParameterError, ParameterSpec
+from social_implicit_ros.parameter_spec import ParameterError, ParameterSpec
 from social_implicit_ros.ros import qos
 from social_implicit_ros.ros.reporting.reporter import reason_of
 from social_implicit_ros.settings import PARAMETERS, NodeConfig, unknown_parameters
@@ -164,7 +164,7 @@ def check_change(
         spec = _SPEC_OF.get(name)
         if (
             spec is not None
-            and spec.effect is Effect.CONFIGURE
+            and spec.needs_configure
             and spec.check(value) != spec.check(values[name])
         ):
             raise ParameterError(

@@ -13,7 +13,7 @@ from typing import Any
 
 from support.ticking import Messages, TickingNode, stamps_from, ticking_node
 
-from social_implicit_ros.parameter_spec import Effect, ParameterSpec
+from social_implicit_ros.parameter_spec import ParameterSpec
 from social_implicit_ros.settings import PARAMETERS
 
 N_PEOPLE = 5
@@ -77,7 +77,7 @@ def change_each(ticking: TickingNode, tick: Any) -> list[str]:
     changed = []
     for spec in PARAMETERS:
         # At tick_rate_hz 0 there is a tick at every message.
-        if spec.effect is Effect.CONFIGURE or spec.name == "tick_rate_hz":
+        if spec.needs_configure or spec.name == "tick_rate_hz":
             continue
         value = ticking.node.get_parameter(spec.name).value
         for wanted in (other_value(spec, value), value):

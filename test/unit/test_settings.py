@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from social_implicit_ros.output_settings import CostmapOptions
-from social_implicit_ros.parameter_spec import Effect, ParameterError, Settings
+from social_implicit_ros.parameter_spec import ParameterError, Settings
 from social_implicit_ros.settings import PARAMETERS, NodeConfig, PipelineConfig, PredictorConfig
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +64,7 @@ def test_the_shipped_yaml_marks_what_takes_effect_at_configure() -> None:
     for block in YAML.read_text().split("\n\n"):
         if "[configure]\n" in block:
             marked.add(block.rstrip().splitlines()[-1].strip().partition(":")[0])
-    assert marked == {spec.name for spec in PARAMETERS if spec.effect is Effect.CONFIGURE}
+    assert marked == {spec.name for spec in PARAMETERS if spec.needs_configure}
 
 
 def test_no_ros_is_needed_to_read_the_rows() -> None:
