@@ -14,12 +14,8 @@ import numpy as np
 from social_implicit_ros.commands.entry_points import reports_errors
 from social_implicit_ros.commands.options import duration_s
 from social_implicit_ros.models.card import ModelCard, file_sha256
-from social_implicit_ros.models.onnx_model import (
-    MAX_FILE_BYTES,
-    ModelFileError,
-    OnnxModel,
-    open_session,
-)
+from social_implicit_ros.models.model_file import MAX_FILE_BYTES, ModelFileError, open_session
+from social_implicit_ros.models.onnx_model import OnnxModel
 from social_implicit_ros.untrusted_files import read_file
 
 #: People in the test prediction: not the number of samples, so that swapped axes are detected.

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
-from social_implicit_ros.models.onnx_model import ModelFileError, OnnxModel
+from social_implicit_ros.models.model_file import ModelFileError
+from social_implicit_ros.models.onnx_model import OnnxModel
 from social_implicit_ros.untrusted_files import did_you_mean, user_path
 
 #: The model that `default` refers to.

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from social_implicit_ros.models.card import ModelCard, file_sha256
-from social_implicit_ros.models.onnx_model import AGENT_AXIS, INPUTS
+from social_implicit_ros.models.model_file import AGENT_AXIS, INPUTS
 from social_implicit_ros.recordings.text_formats.eth_ucy import N_OBSERVED, N_PREDICTED, STEP_S
 
 #: Runs on onnxruntime 1.12 (2022) and newer.
@@ -40,7 +40,7 @@ def exported(
 
     Args:
         forward: (A, 8, 2) observed, (A, 8) mask and (K, D) noise to the outputs, see
-            `models.onnx_model`, by operations on tensors and constants.
+            `models.model_file`, by operations on tensors and constants.
         outputs: names of the outputs.
         noise_dimension: length of a noise vector (D).
     """

@@ -88,7 +88,7 @@ def forward_of(name: str, n_agents: int, n_samples: int) -> Callable[[], object]
     model = OnnxModel.load(model_path(name))
     tensors = model_input_from_observed(observed_of(n_agents), model.n_observed)
     noise = model.noise(n_samples)
-    return lambda: model.forward(tensors, noise)
+    return lambda: model.file.run(tensors, noise)
 
 
 @by_samples

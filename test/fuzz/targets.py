@@ -219,7 +219,8 @@ def card_seeds() -> list[bytes]:
 
 def run_onnx(data: bytes) -> None:
     """A model file whose card has its checksum: it is refused, or it predicts."""
-    from social_implicit_ros.models.onnx_model import ModelFileError, OnnxModel
+    from social_implicit_ros.models.model_file import ModelFileError
+    from social_implicit_ros.models.onnx_model import OnnxModel
 
     path = _written("model.onnx", data)
     _write_card(path)

@@ -13,7 +13,8 @@ torch = pytest.importorskip("torch", reason="torch comes with `make test-trainin
 onnx = pytest.importorskip("onnx", reason="onnx comes with `make test-training`")
 
 from social_implicit_ros.models.card import ModelCard, load_card  # noqa: E402
-from social_implicit_ros.models.onnx_model import ModelFileError, OnnxModel  # noqa: E402
+from social_implicit_ros.models.model_file import ModelFileError  # noqa: E402
+from social_implicit_ros.models.onnx_model import OnnxModel  # noqa: E402
 from social_implicit_ros.models.registry import model_path, shipped_models  # noqa: E402
 from social_implicit_ros.training.export import save_model  # noqa: E402
 from social_implicit_ros.training.social_zone.file import read_social_zone  # noqa: E402

@@ -52,7 +52,7 @@ def social_implicit_graph(model: SocialImplicit) -> onnx.ModelProto:
 
 
 class _Graph:
-    """A model as a function of the tensors of a model file, see `models.onnx_model`."""
+    """A model as a function of the tensors of a model file, see `models.model_file`."""
 
     def __init__(self, model: SocialImplicit) -> None:
         # If zones do not depend on the speed, every agent is in the first.

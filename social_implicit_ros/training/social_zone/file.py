@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from social_implicit_ros.models.card import ModelCard
-from social_implicit_ros.models.onnx_model import MAX_FILE_BYTES, ModelFileError, open_session
+from social_implicit_ros.models.model_file import MAX_FILE_BYTES, ModelFileError, open_session
 from social_implicit_ros.training.export import save_model
 from social_implicit_ros.training.social_zone.evaluate import accuracy
 from social_implicit_ros.training.social_zone.fit import Agents

@@ -35,7 +35,7 @@ from social_implicit_ros.training.social_zone.model import (
 
 #: Metadata key of the weights: base64 of float32 in the order of the parameters.
 WEIGHTS = "weights"
-#: See `models.onnx_model`.
+#: See `models.model_file`.
 OUTPUTS = ("samples", "mean", "covariance", "representatives", "probabilities")
 #: Numbers of noise values in a draw: the first value chooses the mode; the last ones make the floor
 #: of the variance and offset all steps equally.
@@ -53,7 +53,7 @@ def social_zone_graph(model: SocialZone) -> onnx.ModelProto:
 
 
 class SocialZoneGraph:
-    """A trained model as a function of the tensors of a model file, see `models.onnx_model`."""
+    """A trained model as a function of the tensors of a model file, see `models.model_file`."""
 
     def __init__(self, model: SocialZone) -> None:
         self.model = copy.deepcopy(model).requires_grad_(False)

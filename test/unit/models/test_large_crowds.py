@@ -7,8 +7,8 @@ import pytest
 
 pytest.importorskip("onnxruntime", reason="runs models")
 
-from social_implicit_ros.models import onnx_model
-from social_implicit_ros.models.onnx_model import MAX_BATCH, batches
+from social_implicit_ros.models import model_file
+from social_implicit_ros.models.model_file import MAX_BATCH, batches
 from social_implicit_ros.models.registry import load_model
 
 RANGE_M = 3.0
@@ -48,7 +48,7 @@ def test_batches_predict_the_same_as_one_run(
     observed = places(n_agents, (30.0, 30.0))[:, None] + steps
 
     in_batches = model.predict(observed, n_samples=n_samples)
-    monkeypatch.setattr(onnx_model, "MAX_BATCH", n_agents)
+    monkeypatch.setattr(model_file, "MAX_BATCH", n_agents)
     whole = model.predict(observed, n_samples=n_samples)
 
     for name in ("samples", "mean", "covariance"):

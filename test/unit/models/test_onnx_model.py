@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from support.model_files import N_STEPS, STEP, onnx, write_card, write_model, write_nodes
 
+from social_implicit_ros.models.model_file import ModelFileError
 from social_implicit_ros.models.noise import standard_normal
-from social_implicit_ros.models.onnx_model import ModelFileError, OnnxModel
+from social_implicit_ros.models.onnx_model import OnnxModel
 
 
 def observed(n_agents: int = 2, n_steps: int = 8) -> np.ndarray:
@@ -41,7 +42,7 @@ def test_the_card_describes_the_model(tmp_path: Path) -> None:
     model = OnnxModel.load(write_model(tmp_path))
 
     assert (model.name, model.n_observed, model.n_predicted) == ("walker", 8, N_STEPS)
-    assert model.noise_dimension == 2
+    assert model.file.noise_dimension == 2
 
 
 @pytest.mark.parametrize("n_steps", [2, 5, 8])

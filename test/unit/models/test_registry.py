@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
-from social_implicit_ros.models.onnx_model import ModelFileError
+from social_implicit_ros.models.model_file import ModelFileError
 from social_implicit_ros.models.registry import (
     BASELINES,
     DEFAULT_MODEL,
