@@ -32,6 +32,8 @@ from social_implicit_ros.training.time_split import Parts, joined, people_of, sp
 
 if TYPE_CHECKING:
     from social_implicit_ros.training.social_zone.fine_tune import Evaluation, Tuned
+    from social_implicit_ros.training.social_zone.fit import Agents
+    from social_implicit_ros.training.social_zone.model import SocialZone
 
 #: Default maximum number of training iterations.
 ITERATIONS = 400
@@ -42,7 +44,76 @@ _ROWS = 10
 @reports_errors("train_model")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Trains, calibrates, exports and compares."""
-    _run(parse(arguments), Console(), Console(stderr=True))
+    options = parse(arguments)
+    # Not before the options are read: torch takes seconds.
+    from social_implicit_ros.training.social_zone.file import read_social_zone
+    from social_implicit_ros.training.social_zone.fine_tune import save_tuned
+    from social_implicit_ros.training.social_zone.fit import agents_of_scenes
+
+    console, progress_console = Console(), Console(stderr=True)
+    # In training, only people are neighbours, not the robot.
+    settings = replace(opt.settings_of("train_model", options), robot="none")
+    # Check all inputs before anything that takes long.
+    options.model = options.model or load_choices(options.params, options.tracker).model
+    path = model_path(options.model or "default")
+    before = OnnxModel.load(path)
+    base = read_social_zone(path, before.card)
+    file = options.out / f"{options.name or before.name + '_tuned'}.onnx"
+    if file.exists() and file.samefile(path):
+        raise ValueError(f"{file} is the base model and is not overwritten: give another --name")
+    paths = find_bags(options.bags)
+    choices = opt.recording_choices(options, paths)
+    sources = [open_source(path, settings, choices) for path in paths]
+    recorded = _read(sources, settings, progress_console)
+    parts = joined(recorded)
+    _print_parts(parts, console)
+    parts.require_enough()
+    opt.make_folder(options.out)
+
+    training, validation = (
+        agents_of_scenes([scene.positions_m for scene in scenes])
+        for scenes in (parts.training, parts.validation)
+    )
+    tuned = _tuned(base, training, validation, options, progress_console)
+    _print_curve(tuned, console)
+    card = save_tuned(
+        tuned,
+        file,
+        validation=validation,
+        people=people_of(parts.validation),
+        base=before.card,
+        provenance={
+            "command": _command(options),
+            "recordings": list(map(_provenance, sources, recorded)),
+            **{
+                key: {name: counts[key] for name, counts in parts.counts().items()}
+                for key in ("agents", "people")
+            },
+            "seed": options.seed,
+        },
+    )
+    _compare(before, card, parts, options, console)
+
+
+def _tuned(
+    base: SocialZone,
+    training: Agents,
+    validation: Agents,
+    options: argparse.Namespace,
+    console: Console,
+) -> Tuned:
+    """Fine-tunes the base model and shows the progress."""
+    from social_implicit_ros.training.social_zone.fine_tune import TuneSettings, fine_tune
+
+    settings = TuneSettings(iterations=options.iterations)
+    with progress_bar(console) as progress:
+        task = progress.add_task("training", total=settings.iterations)
+
+        def show(evaluation: Evaluation) -> None:
+            text = f"training, validation loss {evaluation.loss:.4f}"
+            progress.update(task, completed=evaluation.iteration, description=text)
+
+        return fine_tune(base, training, validation, options.seed, settings, show)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -71,74 +142,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.name and Path(options.name).name != options.name:
         parser.error(f"--name is {options.name!r}: give its folder with --out")
     return options
-
-
-def _run(options: argparse.Namespace, console: Console, progress_console: Console) -> None:
-    # Not before the options are read: torch takes seconds.
-    from social_implicit_ros.training.social_zone.file import read_social_zone
-    from social_implicit_ros.training.social_zone.fine_tune import (
-        TuneSettings,
-        fine_tune,
-        save_tuned,
-    )
-    from social_implicit_ros.training.social_zone.fit import agents_of_scenes
-
-    # In training, only people are neighbours, not the robot.
-    settings = replace(opt.settings_of("train_model", options), robot="none")
-    # Check all inputs before anything that takes long.
-    options.model = options.model or load_choices(options.params, options.tracker).model
-    path = model_path(options.model or "default")
-    before = OnnxModel.load(path)
-    base = read_social_zone(path, before.card)
-    file = options.out / f"{options.name or before.name + '_tuned'}.onnx"
-    if file.exists() and file.samefile(path):
-        raise ValueError(f"{file} is the base model and is not overwritten: give another --name")
-    paths = find_bags(options.bags)
-    choices = opt.recording_choices(options, paths)
-    sources = [open_source(path, settings, choices) for path in paths]
-    recorded = _read(sources, settings, progress_console)
-    parts = joined(recorded)
-    _print_parts(parts, console)
-    parts.require_enough()
-    opt.make_folder(options.out)
-
-    training, validation = (
-        agents_of_scenes([scene.positions_m for scene in scenes])
-        for scenes in (parts.training, parts.validation)
-    )
-    tune_settings = TuneSettings(iterations=options.iterations)
-    with progress_bar(progress_console) as progress:
-        task = progress.add_task("training", total=tune_settings.iterations)
-
-        def show(evaluation: Evaluation) -> None:
-            text = f"training, validation loss {evaluation.loss:.4f}"
-            progress.update(task, completed=evaluation.iteration, description=text)
-
-        tuned = fine_tune(base, training, validation, options.seed, tune_settings, show)
-    _print_curve(tuned, console)
-    if tuned.best.iteration == 0:
-        console.print(
-            "No iteration was better on the validation part: the weights are those of the base "
-            "model. The calibration is computed on your recordings."
-        )
-    card = save_tuned(
-        tuned,
-        file,
-        validation=validation,
-        people=people_of(parts.validation),
-        settings=tune_settings,
-        base=before.card,
-        provenance={
-            "command": _command(options),
-            "recordings": list(map(_provenance, sources, recorded)),
-            **{
-                key: {name: counts[key] for name, counts in parts.counts().items()}
-                for key in ("agents", "people")
-            },
-            "seed": options.seed,
-        },
-    )
-    _compare(before, card, parts, options, console)
 
 
 def _compare(
@@ -220,6 +223,11 @@ def _print_curve(tuned: Tuned, console: Console) -> None:
                 f"{found.mean_ade_m:.3f} / {found.mean_fde_m:.3f}",
             )
     console.print(table)
+    if tuned.best.iteration == 0:
+        console.print(
+            "No iteration was better on the validation part: the weights are those of the base "
+            "model. The calibration is computed on your recordings."
+        )
 
 
 def _span(scenes: Sequence[Scene], begin_ns: int) -> dict[str, float]:

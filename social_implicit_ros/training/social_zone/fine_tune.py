@@ -65,6 +65,7 @@ class Tuned:
     """A fine-tuned model, its evaluations in order, the base model's first, and the best one."""
 
     model: SocialZone
+    settings: TuneSettings
     curve: tuple[Evaluation, ...]
     best: Evaluation
 
@@ -119,7 +120,7 @@ def fine_tune(
     model.trust = base.trust
     if best.iteration:
         model.trust = _best_trust(model, (base.trust, *settings.trusts), validation)
-    return Tuned(model.eval(), tuple(curve), best)
+    return Tuned(model.eval(), settings, tuple(curve), best)
 
 
 def _loss(
@@ -160,7 +161,6 @@ def save_tuned(
     *,
     validation: Agents,
     people: IntArray,
-    settings: TuneSettings,
     base: ModelCard,
     provenance: dict[str, Any],
 ) -> ModelCard:
@@ -185,7 +185,7 @@ def save_tuned(
                 if tuned.best.iteration
                 else "of the base model: no iteration was better on the validation part"
             ),
-            "settings": {**dataclasses.asdict(settings), "trust": model.trust},
+            "settings": {**dataclasses.asdict(tuned.settings), "trust": model.trust},
             "validation_curve": [[entry.iteration, round(entry.loss, 5)] for entry in tuned.curve],
         },
         description=f"{base.name}, fine-tuned and calibrated on own recordings.",
