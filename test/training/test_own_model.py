@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("torch", reason="needs torch: make test-training")
 
-from social_implicit_ros.commands.make_card import main
+from social_implicit_ros.commands.own_models import make_card
 from social_implicit_ros.models.registry import load_model
 
 PAGE = Path(__file__).parents[2] / "docs" / "own_model.md"
@@ -29,6 +29,6 @@ def test_the_page_leads_from_torch_to_a_prediction(tmp_path: Path) -> None:
         text=True,
     )
     assert ended.returncode == 0, ended.stderr
-    assert main([str(tmp_path / "my.onnx"), "--step-s", "0.4"]) == 0
+    assert make_card([str(tmp_path / "my.onnx"), "--step-s", "0.4"]) == 0
     prediction = load_model(tmp_path / "my.onnx").predict(np.zeros((5, 8, 2)), n_samples=7)
     assert prediction.samples.shape == (7, 5, 12, 2)

@@ -120,7 +120,7 @@ def test_repeated_positions_do_not_change_predictions(detector_hz: float) -> Non
     assert held.skipped[SkipReason.REPEATED] > 0.7 * 20 * N_PEOPLE * 20
     assert held.log.hold_s == pytest.approx(1.0 / detector_hz)
     # Repetitions do not count as losses, which would cause another warning.
-    held.log.end_period(0.0, 0, 0.0, 1.0, has_tick=True)
+    held.log.end_period((0.0, 0.0), 0, 0.0, 1.0, has_tick=True)
     assert held.log.skipped == {}
 
 

@@ -56,7 +56,7 @@ def test_the_scene_shows_the_nodes_topics_in_its_frame() -> None:
 
 
 def test_status_and_plot_read_values_of_the_diagnostics() -> None:
-    status = DiagnosticsLog().report("/predictor", NodeState("active"), 0, 0.0)
+    status = DiagnosticsLog({}).report("/predictor", NodeState("active"), 0, 0.0)
     chosen = panel("DiagnosticStatusPanel")
     assert chosen["topicToRender"] == "/diagnostics"
     assert chosen["selectedHardwareId"] == status.hardware_id
