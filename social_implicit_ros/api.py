@@ -139,27 +139,12 @@ def evaluate(
     values: dict[int, list[Measured]] = {number: [] for number in chosen}
     index = None
     for index, scene in enumerate(scenes):
-        if len(scene) != 2:
-            raise ValueError(
-                f"scene {index} has {len(scene)} entries, expected a pair of observed "
-                "positions and ground truth"
-            )
-        # A copy, as a model may modify its input. Masked positions are unknown, so NaN.
-        observed, future = (
-            np.ma.filled(np.ma.array(positions_m, dtype=np.float64, copy=True), np.nan)
-            for positions_m in scene
-        )
-        if not np.isfinite(future).all():
-            raise ValueError(f"scene {index}: the ground truth is not finite; leave the agent out")
-        if len(future) == 0:
-            raise ValueError(f"scene {index} has no agent: leave it out")
         try:
+            observed, future = _checked(scene)
             draw = predict(observed)
             for number, of_number in chosen.items():
                 prediction = draw(number)
-                _require_samples(prediction, future)
-                if number > (got := len(prediction.samples)):
-                    raise ValueError(f"{next(iter(of_number))} needs {number} samples, got {got}")
+                _require_samples(prediction, future, number, next(iter(of_number)))
                 of_scene = measured(of_number.values(), prediction, observed, future)
                 values[number].append(of_scene)
         except ValueError as error:
@@ -170,6 +155,24 @@ def evaluate(
     for number, of_number in chosen.items():
         found |= reduced(of_number, values[number])
     return {name: found[name] for name in metrics}
+
+
+def _checked(scene: tuple[FloatArray, FloatArray]) -> tuple[FloatArray, FloatArray]:
+    """Copies of observed positions and ground truth; NaN where they are masked."""
+    if len(scene) != 2:
+        raise ValueError(
+            f"{len(scene)} entries, expected a pair of observed positions and ground truth"
+        )
+    # A copy, as a model may modify its input. Masked positions are unknown, so NaN.
+    observed, future = (
+        np.ma.filled(np.ma.array(positions_m, dtype=np.float64, copy=True), np.nan)
+        for positions_m in scene
+    )
+    if not np.isfinite(future).all():
+        raise ValueError("the ground truth is not finite; leave the agent out")
+    if len(future) == 0:
+        raise ValueError("no agent: leave it out")
+    return observed, future
 
 
 def _predictor(model: TrajectoryModel | Sampler | str, seed: int) -> Callable[[FloatArray], Draw]:
@@ -190,8 +193,10 @@ def _predictor(model: TrajectoryModel | Sampler | str, seed: int) -> Callable[[F
     return of_samples
 
 
-def _require_samples(prediction: Prediction, future: FloatArray) -> None:
-    """Raises ValueError if samples do not match the (A, T, 2) ground truth, or are not finite."""
+def _require_samples(prediction: Prediction, future: FloatArray, number: int, name: str) -> None:
+    """Raises ValueError if samples do not match the (A, T, 2) ground truth, are not finite, or are
+    fewer than the number that a metric needs.
+    """
     if prediction.samples.shape[1:] != future.shape:
         raise ValueError(
             f"the model predicts samples of shape {prediction.samples.shape}, expected "
@@ -199,6 +204,8 @@ def _require_samples(prediction: Prediction, future: FloatArray) -> None:
         )
     if not np.isfinite(prediction.samples).all():
         raise ValueError("the model predicts positions that are not finite")
+    if number > (got := len(prediction.samples)):
+        raise ValueError(f"{name} needs {number} samples, got {got}")
 
 
 def _metric(name: str) -> tuple[Metric, int]:

@@ -143,8 +143,8 @@ def test_the_example_of_the_readme_runs_as_pasted(tmp_path: Path) -> None:
             (np.full((1, 2, 2), np.nan), np.zeros((1, 5, 2))),
             "scene 0: the model predicts .* not fi",
         ),
-        (np.zeros((3, 2, 2)), "scene 0 has 3 entries, expected a pair"),
-        ((np.zeros((0, 2, 2)), np.zeros((0, 5, 2))), "scene 0 has no agent"),
+        (np.zeros((3, 2, 2)), "scene 0: 3 entries, expected a pair"),
+        ((np.zeros((0, 2, 2)), np.zeros((0, 5, 2))), "scene 0: no agent"),
     ],
 )
 def test_a_scene_without_a_result_is_named(scene: tuple, message: str) -> None:
