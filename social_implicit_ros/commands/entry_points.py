@@ -58,32 +58,40 @@ def _run(command: str, *requirements: str) -> int:
     The options are shown without them.
     """
     name, (module, function) = Path(sys.argv[0]).name, command.split(".")
-    # Imported here because _run_node catches signals first.
-    from packaging.requirements import Requirement
-
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    missing = _missing(requirements) if {"-h", "--help"}.isdisjoint(sys.argv[1:]) else {}
+    if missing:
+        print(
+            f"{name} needs {', '.join(f'{each} ({state})' for each, state in missing.items())}; "
+            f"to install: {sys.executable} -m pip install {shlex.join(missing)}",
+            file=sys.stderr,
+        )
+        return INVALID
+    try:
+        run: Callable[[], int] = getattr(import_module(f"{__package__}.{module}"), function)
+    except KeyboardInterrupt:  # importing libraries takes seconds
+        print(f"{name}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    return run()
+
+
+def _missing(requirements: Sequence[str]) -> dict[str, str]:
+    """Requirement that is not met -> what is installed instead."""
+    # Imported here because _run_node catches signals first.
+    from packaging.requirements import Requirement
+
     missing = {}
     for requirement in map(Requirement, requirements):
-        have = _version(requirement.name)
-        if have is None or not requirement.specifier.contains(have, prereleases=True):
-            missing[str(requirement)] = f"installed: {have}" if have else "missing"
-    if not missing or not {"-h", "--help"}.isdisjoint(sys.argv[1:]):
         try:
-            run = getattr(import_module(f"{__package__}.{module}"), function)
-        except KeyboardInterrupt:  # importing libraries takes seconds
-            print(f"{name}: interrupted", file=sys.stderr)
-            return INTERRUPTED
-        code: int = run()
-        return code
-    print(
-        f"{name} needs "
-        f"{', '.join(f'{name} ({state})' for name, state in missing.items())}; to install: "
-        f"{sys.executable} -m pip install {shlex.join(missing)}",
-        file=sys.stderr,
-    )
-    return INVALID
+            have = version(requirement.name)
+        except PackageNotFoundError:
+            missing[str(requirement)] = "missing"
+        else:
+            if not requirement.specifier.contains(have, prereleases=True):
+                missing[str(requirement)] = f"installed: {have}"
+    return missing
 
 
 def _run_node(command: str) -> int:
@@ -106,13 +114,6 @@ def _run_with_ros(command: str, *requirements: str) -> int:
         )
         return INVALID
     return _run(command, *requirements)
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 tracks_to_bag = partial(_run, "tracks_to_bag.main")
