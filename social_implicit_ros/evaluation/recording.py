@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from social_implicit_ros.evaluation.distribution import (
     MomentChooser,
     measure_distribution,
 )
-from social_implicit_ros.evaluation.errors import ScoredTick, measure
+from social_implicit_ros.evaluation.errors import ScoredTicks, measure
 from social_implicit_ros.evaluation.faulty_tracker.reference import (
     GATE_M,
     Reference,
@@ -24,12 +24,11 @@ from social_implicit_ros.evaluation.faulty_tracker.reference import (
 )
 from social_implicit_ros.evaluation.parts import PartWriter
 from social_implicit_ros.evaluation.replay import BagReplay
-from social_implicit_ros.evaluation.report.highlights import SceneChooser, TrackMap, WorstMoments
+from social_implicit_ros.evaluation.report.highlights import Highlights
 from social_implicit_ros.evaluation.request import Request
 from social_implicit_ros.evaluation.tally import Tally, TrackerScorer, counts_of
 from social_implicit_ros.models.base import TrajectoryModel
 from social_implicit_ros.models.registry import load_model
-from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.recordings.arrivals import why_empty
 from social_implicit_ros.recordings.bag import RecordingError
 from social_implicit_ros.recordings.left_out import RECORDED_FIXES
@@ -81,11 +80,11 @@ def evaluate_recording(
     problem = source.problem
     with closing(PartWriter(part, str(path))) as writer:
         try:
-            for ticks in replay.ticks(advance):
-                evaluation.add(ticks, writer)
+            for batch in _batches(replay.ticks(advance)):
+                evaluation.add(batch, writer)
         except RecordingError as error:
             problem = str(error)  # such as a truncated file
-        evaluation.finish(writer)
+        evaluation.finish()
         primary = evaluation.tallies[request.models[0]]
         # With an independent ground truth, it is a result that nobody is predicted.
         if not (primary.sums["horizon_known"].any() or replay.counts.person_ticks):
@@ -105,7 +104,7 @@ def evaluate_recording(
             fingerprint=fingerprint,
             bag=_description(source, replay, primary, problem, notes),
             tallies={name: tally.to_dict() for name, tally in evaluation.tallies.items()},
-            highlights=evaluation.highlights(walls if is_fixed else None),
+            highlights=evaluation.highlights.encoded(walls if is_fixed else None),
         )
 
 
@@ -121,8 +120,37 @@ def _reference(source: TrackSource, request: Request) -> Reference | None:
     return None
 
 
+def _batches(ticks: Iterable[ScoredTicks]) -> Iterator[list[ScoredTicks]]:
+    """Joins successive ticks until the primary model has `_ROWS_AT_ONCE` trajectories.
+
+    Raises:
+        RecordingError: the recording is damaged; the ticks before the damage are yielded.
+    """
+    damage: RecordingError | None = None
+    batch: list[ScoredTicks] = []
+    n_rows = 0
+    try:
+        for of_models in ticks:
+            batch.append(of_models)
+            n_rows += len(next(iter(of_models.values())).forecast.ids)
+            if n_rows >= _ROWS_AT_ONCE:
+                yield batch
+                batch, n_rows = [], 0
+    except RecordingError as error:
+        damage = error
+    if batch:
+        yield batch
+    if damage is not None:
+        raise damage
+
+
 class _Evaluation:
-    """Accumulates the results of all ticks."""
+    """Accumulates the results of all ticks.
+
+    Attributes:
+        tallies: sums of each model.
+        highlights: content of the report.
+    """
 
     def __init__(
         self,
@@ -140,32 +168,28 @@ class _Evaluation:
         with_tracker = models if request.has_ground_truth else ()
         self._trackers = {name: TrackerScorer(self.tallies[name]) for name in with_tracker}
         self._chooser = MomentChooser(duration_s, request.n_moments)
-        self._scene = SceneChooser()
-        self._worst = {name: WorstMoments() for name in models}
-        self._map = TrackMap(models)
-        self._moments: list[dict[str, ScoredTick]] = []
-        self._unmeasured: list[dict[str, ScoredTick]] = []
-        self._n_rows = 0
+        self._moments: list[ScoredTicks] = []
+        self.highlights = Highlights(models)
 
-    def add(self, ticks: dict[str, ScoredTick], writer: PartWriter) -> None:
-        """Adds one tick of all models."""
-        primary = next(iter(ticks.values()))
-        self._scene.add(ticks)
-        if self._chooser.chooses([*ticks.values()]):
-            self._moments.append(ticks)
-            if len(self._moments) == TICKS_PER_BATCH:
-                self._measure_moments()
-        self._unmeasured.append(ticks)
-        self._n_rows += len(primary.forecast.ids)
-        if self._n_rows >= _ROWS_AT_ONCE:
-            self._measure_ticks(writer)
+    def add(self, batch: Sequence[ScoredTicks], writer: PartWriter) -> None:
+        """Adds some ticks of all models."""
+        measures = {name: measure([ticks[name] for ticks in batch]) for name in self.tallies}
+        for name, measured in measures.items():
+            self.tallies[name].add_measures(measured)
+            writer.add(name, measured)
+            if self._trackers:
+                self._trackers[name].add(measured)
+        self.highlights.add(batch, measures)
+        for ticks in batch:
+            if self._chooser.chooses([*ticks.values()]):
+                self._moments.append(ticks)
+                if len(self._moments) == TICKS_PER_BATCH:
+                    self._measure_moments()
 
-    def finish(self, writer: PartWriter) -> None:
-        """Measures the remaining ticks."""
+    def finish(self) -> None:
+        """Adds what is known at the end."""
         if self._moments:
             self._measure_moments()
-        if self._unmeasured:
-            self._measure_ticks(writer)
         counts = self._replay.counts
         for tally in self.tallies.values():
             tally.sums["person_ticks"] += counts.person_ticks
@@ -178,19 +202,6 @@ class _Evaluation:
             tally.add_distribution(measured)
         self._moments = []
 
-    def _measure_ticks(self, writer: PartWriter) -> None:
-        measures = {
-            name: measure([ticks[name] for ticks in self._unmeasured]) for name in self.tallies
-        }
-        for name, measured in measures.items():
-            self.tallies[name].add_measures(measured)
-            writer.add(name, measured)
-            self._worst[name].add(measured, self._unmeasured)
-            if self._trackers:
-                self._trackers[name].add(measured)
-        self._map.add(measures)
-        self._unmeasured, self._n_rows = [], 0
-
     def notes(self) -> list[str]:
         """Explains why no predicted agent might match an independent ground truth."""
         sums = next(iter(self.tallies.values())).sums
@@ -200,14 +211,6 @@ class _Evaluation:
             f"no predicted person is within {GATE_M:g} m of the ground truth: check that both use "
             "metres, the same frame and the same clock"
         ]
-
-    def highlights(self, walls: FloorPlan | None) -> dict[str, Any]:
-        """Scenes, worst predictions and map of the report."""
-        return {
-            "scene": self._scene.encoded(walls),
-            "worst": {name: worst.encoded() for name, worst in self._worst.items()},
-            "map": self._map.encoded(),
-        }
 
 
 def _description(

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from social_implicit_ros.evaluation.errors import Measures, ScoredTick
+from social_implicit_ros.evaluation.errors import Measures, ScoredTick, ScoredTicks
 from social_implicit_ros.evaluation.tally import sums_by_group
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.tracks.stamps import NS_PER_S
@@ -41,6 +41,32 @@ CONFIDENCES = (0.95, 0.5)
 _ELLIPSE_UNITS = np.array([1e3, 1e3, 1e4, 1e4])
 #: Maximum length of an id on the page; a UUID has 36 characters.
 MAX_ID = 48
+
+
+class Highlights:
+    """Content of the report: a scene, the largest errors of each model, and a map."""
+
+    def __init__(self, models: Iterable[str]) -> None:
+        """Begins without ticks; the first of the models is the primary model."""
+        names = tuple(models)
+        self._scene, self._map = SceneChooser(), TrackMap(names)
+        self._worst = {name: WorstMoments() for name in names}
+
+    def add(self, batch: Sequence[ScoredTicks], measures: Mapping[str, Measures]) -> None:
+        """Adds some ticks of all models, and their errors by model."""
+        for ticks in batch:
+            self._scene.add(ticks)
+        for name, worst in self._worst.items():
+            worst.add(measures[name], batch)
+        self._map.add(measures)
+
+    def encoded(self, walls: FloorPlan | None) -> dict[str, Any]:
+        """The form that the page reads."""
+        return {
+            "scene": self._scene.encoded(walls),
+            "worst": {name: worst.encoded() for name, worst in self._worst.items()},
+            "map": self._map.encoded(),
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +110,7 @@ class Snapshot:
         }
 
 
-def snapshot(ticks: Mapping[str, ScoredTick], rows: IntArray) -> Snapshot:
+def snapshot(ticks: ScoredTicks, rows: IntArray) -> Snapshot:
     """Takes people of the first model's forecast, with the predictions of all models."""
     primary = next(iter(ticks.values()))
     ids = tuple(primary.forecast.ids[row] for row in rows.tolist())
@@ -134,7 +160,7 @@ class SceneChooser:
         self._best: list[Snapshot] = []
         self._best_score = -1
 
-    def add(self, ticks: Mapping[str, ScoredTick]) -> None:
+    def add(self, ticks: ScoredTicks) -> None:
         """Adds one tick of all models."""
         primary = next(iter(ticks.values()))
         stamp_ns = primary.forecast.stamp_ns
@@ -181,7 +207,7 @@ class WorstMoments:
     def __init__(self) -> None:
         self.failures: list[_Failure] = []  # the worst first
 
-    def add(self, measures: Measures, ticks: Sequence[Mapping[str, ScoredTick]]) -> None:
+    def add(self, measures: Measures, ticks: Sequence[ScoredTicks]) -> None:
         """Adds some ticks of all models; the measures are of this model, in the same order."""
         fde_m = np.where(measures.complete, measures.fde_m, -1.0)
         of_ticks = np.split(fde_m, measures.first_rows[1:])
@@ -190,9 +216,7 @@ class WorstMoments:
                 row = int(of_tick.argmax())
                 self._consider(float(of_tick[row]), row, tick, all_models)
 
-    def _consider(
-        self, fde_m: float, row: int, tick: ScoredTick, ticks: Mapping[str, ScoredTick]
-    ) -> None:
+    def _consider(self, fde_m: float, row: int, tick: ScoredTick, ticks: ScoredTicks) -> None:
         is_full = len(self.failures) == N_WORST
         if fde_m < 0 or (is_full and fde_m <= self.failures[-1].fde_m):
             return
