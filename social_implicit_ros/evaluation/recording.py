@@ -65,10 +65,7 @@ def evaluate_recording(
         RecordingError: nothing could be evaluated; the message says why.
         ValueError: a model, tracker mapping or horizon is invalid.
     """
-    models = {name: load_model(name) for name in request.models}
-    for model in models.values():
-        # Warm-up, as in the node: the first run of a model file is slow.
-        model.predict(np.zeros((2, 2, 2)), n_samples=request.settings.pipeline.n_samples)
+    models = _loaded_models(request)
     whole = request.opened(path)
     source = whole.part(request.start_s, request.duration_s)
     reference = _reference(source, request)
@@ -88,10 +85,9 @@ def evaluate_recording(
         primary = evaluation.tallies[request.models[0]]
         # With an independent ground truth, it is a result that nobody is predicted.
         if not (primary.sums["horizon_known"].any() or replay.counts.person_ticks):
+            why = _why_nothing(source, replay, counts_of(primary))
             if replay.counts.messages == 0:
                 why = why_empty(whole, request.start_s, request.duration_s)
-            else:
-                why = _why_nothing(source, replay, counts_of(primary))
             raise RecordingError(f"{why} ({problem})" if problem else why)
         notes = [
             *(reference.notes if reference else ()),
@@ -106,6 +102,14 @@ def evaluate_recording(
             tallies={name: tally.to_dict() for name, tally in evaluation.tallies.items()},
             highlights=evaluation.highlights.encoded(walls if is_fixed else None),
         )
+
+
+def _loaded_models(request: Request) -> dict[str, TrajectoryModel]:
+    """The models by name, warmed up as in the node: the first run of a model file is slow."""
+    models = {name: load_model(name) for name in request.models}
+    for model in models.values():
+        model.predict(np.zeros((2, 2, 2)), n_samples=request.settings.pipeline.n_samples)
+    return models
 
 
 def _reference(source: TrackSource, request: Request) -> Reference | None:
