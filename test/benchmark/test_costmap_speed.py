@@ -10,11 +10,9 @@ from support.forecasts import walking_forecast
 
 from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.ros.outputs.costmap import Costmap
-from social_implicit_ros.settings import PARAMETERS, NodeConfig
+from social_implicit_ros.settings import NodeConfig
 
 pytest.importorskip("pytest_benchmark", reason="needs pytest-benchmark (make bench)")
-
-DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}
 
 
 def crowd(n_agents: int) -> Forecast:
@@ -32,7 +30,7 @@ def crowd(n_agents: int) -> Forecast:
 @pytest.mark.parametrize("end_s", [2.0, 4.8])
 @pytest.mark.parametrize("n_agents", [10, 100])
 def test_costmap_of_200_by_200_cells(benchmark: Any, n_agents: int, end_s: float) -> None:
-    output = Costmap(NodeConfig.from_values({**DEFAULTS, "costmap.end_s": end_s}))
+    output = Costmap(NodeConfig.from_values({"costmap.end_s": end_s}))
     message = benchmark(output.render, crowd(n_agents))
     assert (message.info.width, message.info.height) == (200, 200)
     assert max(message.data) == 100

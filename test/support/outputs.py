@@ -7,7 +7,10 @@ from typing import Any
 
 from rclpy.serialization import deserialize_message, serialize_message
 
+from social_implicit_ros.prediction.forecast import Forecast
+from social_implicit_ros.ros.outputs.base import Output
 from social_implicit_ros.ros.outputs.registry import OUTPUTS
+from social_implicit_ros.settings import NodeConfig
 
 #: Output -> the message package that it needs and that not every distribution has.
 _PACKAGES = {
@@ -32,3 +35,9 @@ def decoded(message: Any, message_class: type) -> Any:
     """A message, or its serialised form, as a subscriber receives it."""
     data = message if isinstance(message, bytes) else serialize_message(message)
     return deserialize_message(data, message_class)
+
+
+def rendered_by(output: type[Output], forecast: Forecast, **changes: Any) -> Any:
+    """The message of a forecast as a subscriber receives it, with changed parameters."""
+    message = output(NodeConfig.from_values(changes)).render(forecast)
+    return decoded(message, output.message_class)

@@ -11,20 +11,16 @@ import pytest
 pytest.importorskip("autoware_perception_msgs.msg", reason="needs autoware_perception_msgs")
 
 from autoware_perception_msgs.msg import ObjectClassification, PredictedObjects, PredictedPath
-from support.forecasts import S, random_forecast, walking_forecast
-from support.outputs import decoded
+from support.forecasts import random_forecast, walking_forecast
+from support.outputs import rendered_by
 
 from social_implicit_ros.ros.outputs.autoware import Autoware
-from social_implicit_ros.settings import PARAMETERS, NodeConfig
 from social_implicit_ros.tracks.stamps import stamp_ns_of
 from social_implicit_ros.types import FloatArray
 
-DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}
-
 
 def rendered(forecast: Any, **changes: Any) -> PredictedObjects:
-    message = Autoware(NodeConfig.from_values({**DEFAULTS, **changes})).render(forecast)
-    return decoded(message, PredictedObjects)
+    return rendered_by(Autoware, forecast, **changes)
 
 
 def interpolated(path: PredictedPath, after_s: float) -> FloatArray:
@@ -113,11 +109,3 @@ def test_the_initial_covariance_is_no_smaller_than_what_is_known() -> None:
         covariance = item.kinematics.initial_pose_with_covariance.covariance.reshape(6, 6)
         np.testing.assert_allclose(covariance[:2, :2], forecast.prediction.covariance[row, 0])
         assert np.linalg.eigvalsh(covariance).min() > -1e-12
-
-
-def test_without_people_and_when_cleared_it_is_an_empty_message() -> None:
-    output = Autoware(NodeConfig.from_values(DEFAULTS))
-    for empty in (output.render(random_forecast(())), output.clear(5 * S)):
-        message = decoded(empty, PredictedObjects)
-        assert message.header.frame_id == "odom"
-        assert len(message.objects) == 0

@@ -28,7 +28,7 @@ FREE, LETHAL = 0, 254
 
 def output_of(**options: Any) -> Costmap:
     changes = {f"costmap.{name}": value for name, value in options.items()}
-    return Costmap(NodeConfig.from_values({**DEFAULTS, **changes}))
+    return Costmap(NodeConfig.from_values(changes))
 
 
 def sent(message: OccupancyGrid) -> OccupancyGrid:
@@ -152,11 +152,9 @@ def test_while_the_robot_is_lost_the_grid_stays() -> None:
 def test_without_a_source_of_the_robots_position_the_costmap_is_refused() -> None:
     outputs = {"outputs": ("markers", "costmap")}
     with pytest.raises(ParameterError, match="robot is none: set robot to tf"):
-        NodeConfig.from_values({**DEFAULTS, **outputs})
+        NodeConfig.from_values(outputs)
     for robot in ("tf", "odometry"):
-        assert (
-            NodeConfig.from_values({**DEFAULTS, **outputs, "robot": robot}).predictor.robot == robot
-        )
+        assert NodeConfig.from_values({**outputs, "robot": robot}).predictor.robot == robot
 
 
 def test_without_people_and_when_cleared_the_grid_is_free() -> None:
@@ -184,7 +182,7 @@ def test_the_qos_matches_the_static_layer() -> None:
 
 def test_a_larger_person_takes_more_room() -> None:
     def occupied(radius_m: float) -> FloatArray:
-        config = NodeConfig.from_values({**DEFAULTS, "person_radius_m": radius_m})
+        config = NodeConfig.from_values({"person_radius_m": radius_m})
         return np.array(Costmap(config).render(walker((1.0, 2.0))).data)
 
     assert (occupied(0.6) >= occupied(0.3)).all()
@@ -201,8 +199,8 @@ def test_a_larger_person_takes_more_room() -> None:
 def test_an_impossible_window_or_size_is_refused(changes: dict[str, Any], message: str) -> None:
     published = {"outputs": ["costmap"], "robot": "tf"}
     with pytest.raises(ParameterError, match=message):
-        NodeConfig.from_values({**DEFAULTS, **published, **changes})
-    NodeConfig.from_values({**DEFAULTS, **changes})  # accepted, as the costmap is not published
+        NodeConfig.from_values({**published, **changes})
+    NodeConfig.from_values(changes)  # accepted, as the costmap is not published
 
 
 def test_the_nav2_example_sets_the_layers_parameters() -> None:

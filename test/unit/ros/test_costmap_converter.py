@@ -11,15 +11,12 @@ import pytest
 pytest.importorskip("costmap_converter_msgs.msg", reason="needs costmap_converter_msgs")
 
 from costmap_converter_msgs.msg import ObstacleArrayMsg
-from support.forecasts import S, random_forecast, walking_forecast
-from support.outputs import decoded
+from support.forecasts import random_forecast, walking_forecast
+from support.outputs import rendered_by
 
 from social_implicit_ros.ros.outputs.costmap_converter import CostmapConverter
-from social_implicit_ros.settings import PARAMETERS, NodeConfig
 from social_implicit_ros.tracks.stamps import stamp_ns_of
 from social_implicit_ros.types import FloatArray
-
-DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}
 
 
 @dataclass
@@ -57,8 +54,7 @@ def received(message: ObstacleArrayMsg) -> list[CircularObstacle]:
 
 
 def rendered(forecast: Any, **changes: Any) -> ObstacleArrayMsg:
-    message = CostmapConverter(NodeConfig.from_values({**DEFAULTS, **changes})).render(forecast)
-    return decoded(message, ObstacleArrayMsg)
+    return rendered_by(CostmapConverter, forecast, **changes)
 
 
 def test_teb_predicts_a_straight_walk_as_the_model_does() -> None:
@@ -102,11 +98,3 @@ def test_the_header_of_the_array_has_frame_and_time() -> None:
     assert message.header.frame_id == "odom"
     assert stamp_ns_of(message.header.stamp) == forecast.stamp_ns
     assert message.obstacles[0].header == message.header
-
-
-def test_without_people_and_when_cleared_it_is_an_empty_array() -> None:
-    output = CostmapConverter(NodeConfig.from_values(DEFAULTS))
-    for empty in (output.render(random_forecast(())), output.clear(5 * S)):
-        message = decoded(empty, ObstacleArrayMsg)
-        assert message.header.frame_id == "odom"
-        assert received(message) == []

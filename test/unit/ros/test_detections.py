@@ -10,19 +10,15 @@ import pytest
 pytest.importorskip("vision_msgs.msg", reason="needs the package vision_msgs")
 
 from support.forecasts import S, random_forecast, walking_forecast
-from support.outputs import decoded
+from support.outputs import rendered_by
 from vision_msgs.msg import Detection3DArray
 
 from social_implicit_ros.ros.outputs.detections import Detections
-from social_implicit_ros.settings import PARAMETERS, NodeConfig
 from social_implicit_ros.tracks.stamps import stamp_ns_of
-
-DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}
 
 
 def rendered(forecast: Any, **changes: Any) -> Detection3DArray:
-    message = Detections(NodeConfig.from_values({**DEFAULTS, **changes})).render(forecast)
-    return decoded(message, Detection3DArray)
+    return rendered_by(Detections, forecast, **changes)
 
 
 def test_every_person_is_detected_at_every_step_under_the_trackers_id() -> None:
@@ -75,11 +71,3 @@ def test_class_and_size_are_those_of_a_person() -> None:
     (detection, *_) = rendered(random_forecast(("1",)), **changes).detections
     assert detection.results[0].hypothesis.class_id == "0"
     assert detection.bbox.size.x == 0.4
-
-
-def test_without_people_and_when_cleared_it_is_an_empty_array() -> None:
-    output = Detections(NodeConfig.from_values(DEFAULTS))
-    for empty in (output.render(random_forecast(())), output.clear(5 * S)):
-        message = decoded(empty, Detection3DArray)
-        assert message.header.frame_id == "odom"
-        assert len(message.detections) == 0

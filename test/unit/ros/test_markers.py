@@ -14,14 +14,12 @@ from support.outputs import decoded
 from visualization_msgs.msg import Marker, MarkerArray
 
 from social_implicit_ros.ros.outputs.markers import Markers
-from social_implicit_ros.settings import PARAMETERS, NodeConfig
+from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.uncertainty.ellipses import CONFIDENCES, ellipse_axes
-
-DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}
 
 
 def config(**changes: Any) -> NodeConfig:
-    return NodeConfig.from_values({**DEFAULTS, **changes})
+    return NodeConfig.from_values(changes)
 
 
 def drawn(message: Any) -> list[Marker]:

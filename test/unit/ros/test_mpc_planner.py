@@ -11,15 +11,14 @@ import pytest
 pytest.importorskip("mpc_planner_msgs.msg", reason="needs the package mpc_planner_msgs")
 
 from mpc_planner_msgs.msg import ObstacleArray
-from support.forecasts import S, random_forecast, walking_forecast
-from support.outputs import decoded
+from support.forecasts import random_forecast, walking_forecast
+from support.outputs import decoded, rendered_by
 
 from social_implicit_ros.ros.outputs.mpc_planner import MpcPlanner
-from social_implicit_ros.settings import PARAMETERS, NodeConfig
+from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.types import FloatArray
 from social_implicit_ros.uncertainty.ellipses import CONFIDENCES, ellipse_axes, radius_at
 
-DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}
 N, MAX_OBSTACLES, INTEGRATOR_STEP_S = 30, 12, 0.2
 
 
@@ -29,8 +28,7 @@ AS_PREDICTED = {"confidence": 0.95, "risk": 0.05, "horizon_s": 60.0}
 
 def rendered(forecast: Any, **options: Any) -> ObstacleArray:
     changes = {f"mpc_planner.{name}": value for name, value in options.items()}
-    message = MpcPlanner(NodeConfig.from_values({**DEFAULTS, **changes})).render(forecast)
-    return decoded(message, ObstacleArray)
+    return rendered_by(MpcPlanner, forecast, **changes)
 
 
 @dataclass
@@ -207,7 +205,7 @@ def test_ids_are_the_trackers_own_or_else_positive_and_different() -> None:
 
 
 def test_ids_stay_with_their_people() -> None:
-    output = MpcPlanner(NodeConfig.from_values(DEFAULTS))
+    output = MpcPlanner(NodeConfig())
     ids = []
     for names in (("a", "b"), ("b",)):
         forecast = walking_forecast(np.zeros((len(names), 2)), np.ones((len(names), 2)), ids=names)
@@ -221,14 +219,6 @@ def test_the_present_yaw_is_the_direction_of_walking() -> None:
     pose = rendered(forecast).obstacles[0].pose
     assert (pose.position.x, pose.position.y) == (1.0, 2.0)
     assert yaw_of(pose.orientation) == pytest.approx(-np.pi / 2)
-
-
-def test_without_people_and_when_cleared_it_is_an_empty_array() -> None:
-    output = MpcPlanner(NodeConfig.from_values(DEFAULTS))
-    for empty in (output.render(random_forecast(())), output.clear(5 * S)):
-        message = decoded(empty, ObstacleArray)
-        assert message.header.frame_id == "odom"
-        assert len(message.obstacles) == 0
 
 
 @pytest.mark.parametrize(("confidence", "risk"), [(0.5, 0.05), (0.8, 0.1), (0.95, 0.05)])

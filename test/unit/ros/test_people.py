@@ -10,19 +10,15 @@ import pytest
 pytest.importorskip("people_msgs.msg", reason="needs the package people_msgs")
 
 from people_msgs.msg import People as PeopleMessage
-from support.forecasts import S, random_forecast, walking_forecast
-from support.outputs import decoded
+from support.forecasts import random_forecast, walking_forecast
+from support.outputs import rendered_by
 
 from social_implicit_ros.ros.outputs.people import People
-from social_implicit_ros.settings import PARAMETERS, NodeConfig
 from social_implicit_ros.tracks.stamps import stamp_ns_of
 
-DEFAULTS: dict[str, Any] = {spec.name: spec.default for spec in PARAMETERS}
 
-
-def rendered(forecast: Any) -> PeopleMessage:
-    message = People(NodeConfig.from_values(DEFAULTS)).render(forecast)
-    return decoded(message, PeopleMessage)
+def rendered(forecast: Any, **changes: Any) -> PeopleMessage:
+    return rendered_by(People, forecast, **changes)
 
 
 def test_people_have_their_positions_and_the_trackers_names() -> None:
@@ -48,11 +44,3 @@ def test_a_layer_stretches_its_bump_along_the_predicted_velocity() -> None:
             angle = np.arctan2(person.velocity.y, person.velocity.x)
             assert angle == pytest.approx(np.arctan2(vy, vx))
         assert person.velocity.z == 0.0
-
-
-def test_without_people_and_when_cleared_it_is_an_empty_message() -> None:
-    output = People(NodeConfig.from_values(DEFAULTS))
-    for empty in (output.render(random_forecast(())), output.clear(5 * S)):
-        message = decoded(empty, PeopleMessage)
-        assert message.header.frame_id == "odom"
-        assert len(message.people) == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,16 +20,13 @@ from support.outputs import decoded
 from support.planner_messages import BUILDERS
 
 from social_implicit_ros.prediction.forecast import Forecast
+from social_implicit_ros.ros.messages import header_to_msg
 from social_implicit_ros.ros.outputs.registry import load_output
-from social_implicit_ros.settings import PARAMETERS, NodeConfig
+from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.messages.agent_ids import agent_number
 
-DEFAULTS: dict[str, Any] = {
-    **{spec.name: spec.default for spec in PARAMETERS},
-    # Semi-axes are those of the forecast.
-    "mpc_planner.confidence": 0.95,
-    "mpc_planner.horizon_s": 60.0,
-}
+#: Semi-axes are those of the forecast.
+AS_PREDICTED = {"mpc_planner.confidence": 0.95, "mpc_planner.horizon_s": 60.0}
 IDS = st.one_of(
     # Few characters: hypothesis needs seconds to list all of Unicode.
     st.text("ab7-/ \0\u00e9\u0667\u4f60\U0001f6b6", max_size=20),
@@ -68,7 +64,7 @@ def test_bytes_equal_the_message_built_as_objects(
     # Of two ids with one number, such as '' and '0', that of the earlier tick keeps it.
     assume(len({agent_number(agent_id) % (2**31 - 1) for agent_id in ids}) == len(ids))
     changes = {"fixed_frame": frame_id, "mpc_planner.max_obstacles": max_obstacles}
-    config = NodeConfig.from_values({**DEFAULTS, **changes})
+    config = NodeConfig.from_values({**AS_PREDICTED, **changes})
     output = load_output(name, config)
     for tick in ticks:
         forecast = replace(tick, frame_id=frame_id)
@@ -80,10 +76,18 @@ def test_bytes_equal_the_message_built_as_objects(
 
 @pytest.mark.parametrize("name", sorted(BUILDERS))
 def test_a_changing_number_of_people_is_serialised_like_objects(name: str) -> None:
-    config = NodeConfig.from_values(DEFAULTS)
+    config = NodeConfig.from_values(AS_PREDICTED)
     output = load_output(name, config)
     # Ids begin at 90, so from the eleventh person on they have three digits.
     for n_agents in (1, 9, 10, 11, 10, 0, 25):
         forecast = random_forecast(tuple(map(str, range(90, 90 + n_agents))), seed=n_agents)
         expected = decoded(BUILDERS[name](forecast, config), output.message_class)
         assert decoded(output.render(forecast), output.message_class) == expected
+
+
+@pytest.mark.parametrize("name", sorted(BUILDERS))
+def test_without_people_and_when_cleared_it_is_an_empty_message(name: str) -> None:
+    output, forecast = load_output(name, NodeConfig()), random_forecast(())
+    for message in (output.render(forecast), output.clear(forecast.stamp_ns)):
+        header = header_to_msg(forecast.stamp_ns, "odom")
+        assert decoded(message, output.message_class) == output.message_class(header=header)
