@@ -15,7 +15,7 @@ from nav_msgs.msg import Odometry
 from support.conversation import STEP_NS, Conversation, value_of
 from support.processes import resident_bytes
 from support.ros import NodeUnderTest
-from support.tracks import WALKERS, S, positions_at
+from support.tracks import WALKERS, S, assert_walks_straight, positions_at
 from visualization_msgs.msg import Marker, MarkerArray
 
 from social_implicit_ros.evaluation.published import prediction_from_point_cloud
@@ -139,9 +139,7 @@ def assert_correct(talk: Trial) -> None:
         seen = prediction.agents.tolist()
         for agent_id, velocity in WALKERS.items():
             if agent_number(agent_id) in seen:
-                mean_m = prediction.mean[seen.index(agent_number(agent_id))]
-                expected_m = positions_at(prediction.stamp_ns / S + prediction.times_s, velocity)
-                assert np.abs(mean_m - expected_m).max() < MAX_ERROR_M
+                assert_walks_straight(prediction, agent_id, velocity, MAX_ERROR_M)
 
 
 def test_messages_late_out_of_order_and_twice(talk: Trial) -> None:
@@ -208,9 +206,7 @@ def test_ids_that_are_swapped(talk: Trial) -> None:
         assert len(prediction.agents) == 2
     # Each is predicted on the path of the other, never between the two.
     for agent_id, velocity in ((two, WALKERS[one]), (one, WALKERS[two])):
-        mean_m = prediction.mean[prediction.agents.tolist().index(agent_number(agent_id))]
-        expected_m = positions_at(prediction.stamp_ns / S + prediction.times_s, velocity)
-        assert np.abs(mean_m - expected_m).max() < MAX_ERROR_M
+        assert_walks_straight(prediction, agent_id, velocity, MAX_ERROR_M)
     talk.clouds.clear()
 
 
@@ -268,17 +264,15 @@ def test_a_person_who_is_gone(talk: Trial) -> None:
 
 def test_an_id_reused_for_another_person(talk: Trial) -> None:
     stamps_ns = talk.new_stamps()
-    elsewhere = {"recycled": (0.7, 0.7)}
+    elsewhere = (0.7, 0.7)
     for stamp_ns in itertools.islice(stamps_ns, 4):
         talk.tell(crowd_at(stamp_ns, {**WALKERS, "recycled": (-0.5, 0.9)}))
         talk.answer_at(stamp_ns)
     for stamp_ns in itertools.islice(stamps_ns, 3):
-        talk.tell(crowd_at(stamp_ns, {**WALKERS, **elsewhere}))
+        talk.tell(crowd_at(stamp_ns, {**WALKERS, "recycled": elsewhere}))
         prediction = talk.answer_at(stamp_ns)
         assert len(prediction.agents) == 3
-    row = prediction.agents.tolist().index(agent_number("recycled"))
-    expected_m = positions_at(prediction.stamp_ns / S + prediction.times_s, elsewhere["recycled"])
-    assert np.abs(prediction.mean[row] - expected_m).max() < MAX_ERROR_M
+    assert_walks_straight(prediction, "recycled", elsewhere, MAX_ERROR_M)
 
 
 def test_one_position_out_of_reach_changes_no_prediction(talk: Trial) -> None:
@@ -290,11 +284,8 @@ def test_one_position_out_of_reach_changes_no_prediction(talk: Trial) -> None:
     talk.tell(message)
     seen = [talk.answer_at(stamp_ns), talk.walk(stamps_ns, 1)]
     talk.expected["skipped.outlier"] += 1
-    for prediction in seen:
-        for agent_id, velocity in WALKERS.items():
-            mean_m = prediction.mean[prediction.agents.tolist().index(agent_number(agent_id))]
-            expected_m = positions_at(prediction.stamp_ns / S + prediction.times_s, velocity)
-            assert np.abs(mean_m - expected_m).max() < MAX_ERROR_M
+    for prediction, (agent_id, velocity) in itertools.product(seen, WALKERS.items()):
+        assert_walks_straight(prediction, agent_id, velocity, MAX_ERROR_M)
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,16 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import Trigger
+from support.conversation import value_of
 from support.ros import NodeUnderTest
-from support.tracks import WALKERS, S, positions_at, tracks_to_marker_array, walkers_at
+from support.tracks import (
+    WALKERS,
+    S,
+    assert_walks_straight,
+    positions_at,
+    tracks_to_marker_array,
+    walkers_at,
+)
 from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -176,15 +184,10 @@ class Robot:
         return int(value_of(self.reports[0].status[0], "skipped.no_transform"))
 
 
-def value_of(status: DiagnosticStatus, key: str) -> str:
-    return {entry.key: entry.value for entry in status.values}[key]
-
-
 def assert_straight_on(prediction: PublishedPrediction) -> None:
-    times_s = prediction.stamp_ns / S + prediction.times_s
     assert prediction.agents.tolist() == [agent_number(PERSON)]
     # 2 mm: positions of some 1e3 m are published as float32, and a pace is 1e3 m at most.
-    np.testing.assert_allclose(prediction.mean[0], positions_at(times_s, VELOCITY_M_S), atol=2e-3)
+    assert_walks_straight(prediction, PERSON, VELOCITY_M_S, 2e-3)
 
 
 @pytest.fixture(scope="module")

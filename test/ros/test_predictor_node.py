@@ -11,7 +11,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from support.conversation import STEP_NS, Conversation, value_of
 from support.ros import NodeUnderTest
-from support.tracks import WALKERS, S, positions_at, walkers_at
+from support.tracks import WALKERS, assert_walks_straight, walkers_at
 from visualization_msgs.msg import Marker, MarkerArray
 
 from social_implicit_ros.tracks.messages.agent_ids import agent_number
@@ -37,9 +37,7 @@ def test_walkers_are_predicted_where_they_will_be(talk: Conversation) -> None:
     prediction = talk.walk(stamps_ns, 12)
     assert prediction.agents.tolist() == sorted(agent_number(i) for i in WALKERS)
     for agent_id, velocity in WALKERS.items():
-        row = prediction.agents.tolist().index(agent_number(agent_id))
-        expected = positions_at(prediction.stamp_ns / S + prediction.times_s, velocity)
-        np.testing.assert_allclose(prediction.mean[row], expected, atol=1e-3)
+        assert_walks_straight(prediction, agent_id, velocity, 1e-3)
     np.testing.assert_allclose(prediction.times_s, 0.4 * np.arange(1, 13), rtol=1e-6)
 
 

@@ -6,14 +6,13 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import PointCloud2
 from support.conversation import Conversation, predictions_of, value_of
 from support.ros import NodeUnderTest
-from support.tracks import WALKERS, S, positions_at, walkers_at
+from support.tracks import WALKERS, S, assert_walks_straight, walkers_at
 from visualization_msgs.msg import MarkerArray
 
 from social_implicit_ros.evaluation.published import (
@@ -21,7 +20,6 @@ from social_implicit_ros.evaluation.published import (
     prediction_from_point_cloud,
 )
 from social_implicit_ros.ros.messages import stamp_to_msg
-from social_implicit_ros.tracks.messages.agent_ids import agent_number
 from social_implicit_ros.tracks.stamps import stamp_ns_of
 
 #: The clock of a replay runs in such steps; ticks come at 10 Hz of it.
@@ -88,9 +86,7 @@ def is_complete(prediction: PublishedPrediction) -> bool:
 def test_the_latency_of_tracks_is_compensated(stage: Stage) -> None:
     prediction = stage.play(is_complete, delay_s=0.3)
     for agent_id, velocity in WALKERS.items():
-        row = prediction.agents.tolist().index(agent_number(agent_id))
-        expected = positions_at(prediction.stamp_ns / S + prediction.times_s, velocity)
-        np.testing.assert_allclose(prediction.mean[row], expected, atol=2e-3)
+        assert_walks_straight(prediction, agent_id, velocity, 2e-3)
 
 
 def test_ticks_come_at_the_rate_of_simulated_time(stage: Stage) -> None:
@@ -194,9 +190,7 @@ def test_after_a_jump_of_time_only_new_observations_count(stage: Stage, jump_s: 
     new = stage.play(after, delay_s=0.0)
     assert new.n_observed.max() < 8
     for agent_id, velocity in WALKERS.items():
-        row = new.agents.tolist().index(agent_number(agent_id))
-        expected = positions_at(new.stamp_ns / S + new.times_s, velocity)
-        np.testing.assert_allclose(new.mean[row], expected, atol=5e-3)
+        assert_walks_straight(new, agent_id, velocity, 5e-3)
     stage.play(is_complete, delay_s=0.0)
 
 

@@ -10,7 +10,9 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import PointCloud2
 from visualization_msgs.msg import MarkerArray
 
+from social_implicit_ros.evaluation.published import PublishedPrediction
 from social_implicit_ros.recordings.bag_writer import serialised_tracks
+from social_implicit_ros.tracks.messages.agent_ids import agent_number
 from social_implicit_ros.types import Tracks
 
 S = 1_000_000_000
@@ -46,3 +48,12 @@ def walker_tracks(stamp_ns: int, walkers: Mapping[str, tuple[float, float]] = WA
 def positions_at(times_s: Any, velocity: tuple[float, float]) -> np.ndarray:
     """(T, 2) positions of a walker at those times, metres."""
     return np.asarray(times_s)[:, None] * np.array(velocity)
+
+
+def assert_walks_straight(
+    prediction: PublishedPrediction, agent_id: str, velocity: tuple[float, float], atol_m: float
+) -> None:
+    """Checks that the mean trajectory of a person is that of a walker, to a tolerance."""
+    mean_m = prediction.mean[prediction.agents.tolist().index(agent_number(agent_id))]
+    expected_m = positions_at(prediction.stamp_ns / S + prediction.times_s, velocity)
+    np.testing.assert_allclose(mean_m, expected_m, atol=atol_m, rtol=0.0)
