@@ -1,21 +1,22 @@
 """Reads chosen fields of serialised ROS messages without creating message objects.
 
 Most fields of a tracker's message are not needed, such as colours of markers and covariances of
-rotations. The definition of a message type is compiled once into parsers: for runs of numbers,
-whose layout is fixed, and for strings and sequences, whose length fields must be read. One pass
-over a message finds the offsets of the chosen fields; numpy then gathers each field of all entries
-at once.
+rotations. The definition of a message type is compiled once into parsers: one per run of numbers,
+whose layout is fixed, and one per string or sequence, whose length must be read. In one pass over
+a message they append the values of the chosen fields.
 
-`cdr_layout` documents the format.
+Source of the format: see `cdr_layout`.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+import struct
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,12 +24,9 @@ from social_implicit_ros.tracks.messages.cdr_layout import (
     NUMBER_CODES,
     Definitions,
     FieldType,
-    Run,
     UnsupportedLayoutError,
-    covers,
     flattened,
 )
-from social_implicit_ros.types import IntArray
 
 #: First bytes of the encapsulation header -> byte order.
 _BYTE_ORDERS = {b"\x00\x00": ">", b"\x00\x01": "<"}
@@ -37,13 +35,15 @@ _HEADER_BYTES = 4
 _LENGTH_BYTES = 4
 #: Largest index of an element that may be chosen.
 _MAX_INDEX = 99
-#: Offset of a field in an element that does not exist.
-_ABSENT = -1
-#: Skips a part of a message and appends the offsets of its chosen fields:
-#: (message, the same as uint32, offset of the part, offsets to extend) -> offset of its end.
-_Parser = Callable[[bytes, memoryview, int, list[int]], int]
-#: Reads a chosen field: (message, byte order `<` or `>`, (A, S) offsets of A rows) -> A values.
-_Column = Callable[[bytes, str, IntArray], list[Any]]
+#: Before the path of the number whose largest value chooses an element.
+_MAX = "max "
+#: Maximum value of a length field.
+_LONGEST = 2**32 - 1
+#: Reads a part of a message and appends the values of its chosen fields:
+#: (message, the same as uint32, offset of the part, values to extend) -> offset of its end.
+_Parser = Callable[[bytes, memoryview, int, list[Any]], int]
+#: Path of a chosen field -> its place among the values of a row, and what converts its bytes.
+_Columns = dict[str, tuple[int, Callable[[bytes], Any] | None]]
 
 
 class CdrReader:
@@ -81,15 +81,20 @@ class CdrReader:
             raise UnsupportedLayoutError(f"{message_type} has no list {list_path}")
         row = fields.index((list_path, listed))
         self._n_entries = listed.length or 0  # of an array; 0 if each message states it
-        self._message = _Compiler(definitions, chosen)
-        self._in_list = _Compiler(definitions, chosen_in_list)
-        self._before = self._message.parser(fields[:row])
-        self._entry = self._in_list.parser(flattened(definitions, listed.name))
-        self._after = self._message.parser(fields[row + 1 :])
-        for compiler in (self._message, self._in_list):
-            for path in compiler.chosen:
-                if not any(covers(path, name) for name in compiler.columns):
-                    raise UnsupportedLayoutError(f"{message_type} has no {path} that can be read")
+        self._layouts = {}
+        for header, order in _BYTE_ORDERS.items():
+            message = _Compiler(definitions, chosen, order)
+            in_list = _Compiler(definitions, chosen_in_list, order)
+            self._layouts[header] = _Layout(
+                order,
+                before=message.parser(fields[:row]),
+                entry=in_list.parser(flattened(definitions, listed.name)),
+                after=message.parser(fields[row + 1 :]),
+                columns=message.columns,
+                columns_in_list=in_list.columns,
+            )
+            message.require_chosen(message_type)
+            in_list.require_chosen(message_type)
 
     def read(self, data: bytes) -> tuple[Fields, Fields]:
         """Reads a serialised message.
@@ -102,46 +107,53 @@ class CdrReader:
             ValueError: the bytes are not such a message.
             UnsupportedLayoutError: the encoding is not plain CDR.
         """
-        order = _BYTE_ORDERS.get(data[:2])
-        if order is None:
+        layout = self._layouts.get(data[:2])
+        if layout is None:
             raise UnsupportedLayoutError(
                 f"a message of {len(data)} bytes is not plain CDR: it begins with {data[:2]!r}"
             )
         data = data[_HEADER_BYTES:]
-        words = np.frombuffer(data, f"{order}u4", len(data) // _LENGTH_BYTES)
+        words = np.frombuffer(data, f"{layout.order}u4", len(data) // _LENGTH_BYTES)
         lengths = words.astype(np.uint32, copy=False).data
-        offsets: list[int] = []
-        offsets_in_list: list[int] = []
+        values: list[Any] = []
+        values_in_list: list[Any] = []
         try:
-            n_entries, at = self._n_entries, self._before(data, lengths, 0, offsets)
+            n_entries, at = self._n_entries, layout.before(data, lengths, 0, values)
             if not n_entries:
                 n_entries, at = _length_at(lengths, at)
             for _ in range(n_entries):
-                at = self._entry(data, lengths, at, offsets_in_list)
-                if at > len(data):  # entries of a fixed size do not notice the end
+                at = layout.entry(data, lengths, at, values_in_list)
+                if at > len(data):  # entries that are only skipped do not notice the end
                     break
-            at = self._after(data, lengths, at, offsets)
-        except IndexError:  # a length field, or the end of a string, is beyond the end
+            at = layout.after(data, lengths, at, values)
+        except (IndexError, struct.error):  # a length, a number or a string is beyond the end
             at = len(data) + 1
         if at > len(data):
             raise ValueError(f"a message of {len(data)} bytes ends before its last field")
-        return (
-            self._message.fields(data, order, offsets, 1),
-            self._in_list.fields(data, order, offsets_in_list, n_entries),
-        )
+        in_list = Fields(layout.columns_in_list, values_in_list, n_entries)
+        return Fields(layout.columns, values, 1), in_list
+
+
+class _Layout(NamedTuple):
+    """Parsers of a message in one byte order, and the columns that they fill."""
+
+    order: str
+    before: _Parser
+    entry: _Parser
+    after: _Parser
+    columns: _Columns
+    columns_in_list: _Columns
 
 
 class Fields:
     """The chosen fields of a message, or of all entries of a list."""
 
-    def __init__(
-        self, data: bytes, order: str, columns: Mapping[str, _Column], offsets: IntArray
-    ) -> None:
-        self._data, self._order, self._columns, self._offsets = data, order, columns, offsets
+    def __init__(self, columns: _Columns, values: list[Any], n_rows: int) -> None:
+        self._columns, self._values, self._n_rows = columns, values, n_rows
 
     def __len__(self) -> int:
         """Number of rows."""
-        return len(self._offsets)
+        return self._n_rows
 
     def has(self, path: str) -> bool:
         """Whether the path is that of a chosen number, array or string."""
@@ -149,17 +161,26 @@ class Fields:
 
     def values(self, path: str) -> list[Any]:
         """One value per row: a number, an (N,) array, a text, or None if it does not exist."""
-        return self._columns[path](self._data, self._order, self._offsets)
+        place, convert = self._columns[path]
+        found = self._values[place :: len(self._values) // (self._n_rows or 1) or 1]
+        if convert is None:
+            return found
+        return [None if value is None else convert(value) for value in found]
 
 
 class _Compiler:
     """Creates the parsers of a message and the columns of its chosen fields."""
 
-    def __init__(self, definitions: Definitions, chosen: Sequence[str]) -> None:
-        self.chosen = tuple(chosen)
-        self.columns: dict[str, _Column] = {}
-        self._definitions = definitions
-        self._n_offsets = 0  # per row
+    def __init__(self, definitions: Definitions, chosen: Sequence[str], order: str) -> None:
+        self.columns: _Columns = {}
+        self.n_values = 0  # per row
+        self._definitions, self._chosen, self._order = definitions, tuple(chosen), order
+
+    def require_chosen(self, message_type: str) -> None:
+        """Raises UnsupportedLayoutError if a chosen path has no column."""
+        for path in self._chosen:
+            if not any(_covers(path, name) for name in self.columns):
+                raise UnsupportedLayoutError(f"{message_type} has no {path} that can be read")
 
     def parser(self, fields: Sequence[tuple[str, FieldType]]) -> _Parser:
         """One parser for consecutive fields."""
@@ -172,32 +193,30 @@ class _Compiler:
         if len(parsers) == 1:
             return parsers[0]
 
-        def parse(data: bytes, lengths: memoryview, at: int, offsets: list[int]) -> int:
+        def parse(data: bytes, lengths: memoryview, at: int, values: list[Any]) -> int:
             for one in parsers:
-                at = one(data, lengths, at, offsets)
+                at = one(data, lengths, at, values)
             return at
 
         return parse
 
-    def fields(self, data: bytes, order: str, offsets: list[int], n_rows: int) -> Fields:
-        """The chosen fields of a message at the offsets that the parsers found."""
-        table = np.array(offsets, dtype=np.int64).reshape(n_rows, self._n_offsets)
-        return Fields(data, order, self.columns, table)
-
     def _run(self, fields: Sequence[tuple[str, FieldType]]) -> _Parser:
-        run = Run([kind for _, kind in fields])
-        chosen = [row for row, (path, _) in enumerate(fields) if self._is_chosen(path)]
-        for row in chosen:
-            path, kind = fields[row]
-            self._add_column(path, _numbers(self._n_offsets, kind, run.offsets[row]))
-        n_bytes, alignment = run.n_bytes, run.alignment
-        if not chosen:
-            return lambda data, lengths, at, offsets: at + n_bytes[at % alignment]
-        self._n_offsets += 1
+        """Consecutive numbers and fixed arrays, of which arrays are read as bytes."""
+        is_read = [self._add_column(path, kind) for path, kind in fields]
+        # The padding between them depends on where they start.
+        layouts = [
+            _run_layout(fields, is_read, start, self._order)
+            for start in range(max(_size(kind) for _, kind in fields))
+        ]
+        alignment, sizes = len(layouts), [layout.size for layout in layouts]
+        if not any(is_read):
+            return lambda data, lengths, at, values: at + sizes[at % alignment]
+        readers = [layout.unpack_from for layout in layouts]
 
-        def parse(data: bytes, lengths: memoryview, at: int, offsets: list[int]) -> int:
-            offsets.append(at)
-            return at + n_bytes[at % alignment]
+        def parse(data: bytes, lengths: memoryview, at: int, values: list[Any]) -> int:
+            start = at % alignment
+            values += readers[start](data, at)
+            return at + sizes[start]
 
         return parse
 
@@ -205,111 +224,146 @@ class _Compiler:
         if kind.length is None:
             return self._string(path)
         if kind.name in NUMBER_CODES:
-            return self._sequence_of_numbers(path, NUMBER_CODES[kind.name])
+            return self._sequence_of_numbers(path, kind)
         return self._sequence(path, kind.name)
 
     def _string(self, path: str) -> _Parser:
-        is_chosen = self._is_chosen(path)
-        if is_chosen:
-            self.columns[path] = _strings(self._n_offsets)
-            self._n_offsets += 2
+        is_read = self._add_column(path, FieldType("string"))
 
         # Large messages spend most of their time here, so `_length_at` is inlined.
-        def parse(data: bytes, lengths: memoryview, at: int, offsets: list[int]) -> int:
+        def parse(data: bytes, lengths: memoryview, at: int, values: list[Any]) -> int:
             word = (at + _LENGTH_BYTES - 1) // _LENGTH_BYTES
             at = (word + 1) * _LENGTH_BYTES
             end = at + lengths[word]
             if end > at and data[end - 1]:
                 raise ValueError(f"a string at byte {at} does not end with a zero")
-            if is_chosen:
-                offsets += (at, end)
+            if is_read:
+                # As rclpy does: up to the first zero, with invalid UTF-8 replaced.
+                values.append(data[at:end].partition(b"\0")[0].decode("utf-8", "replace"))
             return end
 
         return parse
 
-    def _sequence_of_numbers(self, path: str, code: str) -> _Parser:
-        size = np.dtype(code).itemsize
-        is_chosen = self._is_chosen(path)
-        if is_chosen:
-            self._add_column(path, _sequences(self._n_offsets, code))
-            self._n_offsets += 2
+    def _sequence_of_numbers(self, path: str, kind: FieldType) -> _Parser:
+        size = _size(kind)
+        is_read = self._add_column(path, kind)
 
-        def parse(data: bytes, lengths: memoryview, at: int, offsets: list[int]) -> int:
+        def parse(data: bytes, lengths: memoryview, at: int, values: list[Any]) -> int:
             length, at = _length_at(lengths, at)
             if length:  # an empty sequence is not aligned
                 at += -at % size
-            if is_chosen:
-                offsets += (at, length)
-            return at + length * size
+            end = at + length * size
+            if is_read:
+                values.append(data[at:end])
+            return end
 
         return parse
 
     def _sequence(self, path: str, item: str) -> _Parser:
-        """A sequence of messages or strings; fields of one message may be chosen."""
+        """A sequence of messages or strings, of which elements may be chosen."""
         fields = flattened(self._definitions, item)
-        skip = _skipper(fields, self._definitions)
-        has_largest = self._choose_largest(path, fields)
-        # For each element up to the last chosen one: its parser and number of offsets.
-        elements: list[tuple[_Parser, int]] = []
-        for index in range(max(self._chosen_elements(path), default=0) + 1):
-            n_before, place = self._n_offsets, f"{path}[{index}]"
-            named = [(f"{place}.{name}" if name else place, kind) for name, kind in fields]
-            elements.append((self.parser(named), self._n_offsets - n_before))
-        while elements and not elements[-1][1]:
-            elements.pop()
+        skip = self._skipper(fields)
+        chosen = self._chosen_elements(path)
+        if not chosen:
+            return lambda data, lengths, at, values: skip(data, lengths, *_length_at(lengths, at))
+        names = {name for inside in chosen.values() for name in inside}
+        if "" in names:  # an element as a whole
+            names = names - {""} | {name for name, _ in fields}
+        keys = {element: element[len(_MAX) :] for element in chosen if element.startswith(_MAX)}
+        inner = _Compiler(self._definitions, sorted({*names, *keys.values()}), self._order)
+        read = inner.parser(fields)
+        inner.require_chosen(item)
+        n_inner, n_most = inner.n_values, 0
+        for element in chosen:
+            for name, (place, convert) in inner.columns.items():
+                column = f"{path}[{element}].{name}".removesuffix(".")
+                self.columns[column] = (self.n_values + place, convert)
+            self.n_values += n_inner
+            n_most = max(n_most, _LONGEST if element in keys else int(element) + 1)
+        places = {element: inner.columns[key][0] for element, key in keys.items()}
 
-        def parse(data: bytes, lengths: memoryview, at: int, offsets: list[int]) -> int:
+        def parse(data: bytes, lengths: memoryview, at: int, values: list[Any]) -> int:
             length, at = _length_at(lengths, at)
-            if has_largest:
-                offsets += (at, length)
-            for parse_one, n_offsets in elements:
-                if length:
-                    at, length = parse_one(data, lengths, at, offsets), length - 1
+            found: list[list[Any]] = []
+            for _ in range(min(length, n_most)):
+                element_values: list[Any] = []
+                at = read(data, lengths, at, element_values)
+                found.append(element_values)
+            for element in chosen:
+                if element in places:
+                    index = index_of_largest([row[places[element]] for row in found])
                 else:
-                    offsets += [_ABSENT] * n_offsets
-            return skip(data, lengths, at, length)
+                    index = int(element)
+                values += found[index] if index < len(found) else [None] * n_inner
+            return skip(data, lengths, length - len(found), at)
 
         return parse
 
-    def _choose_largest(self, path: str, fields: Sequence[tuple[str, FieldType]]) -> bool:
-        """Adds columns for `[max PATH]`; returns whether there are any.
+    def _skipper(
+        self, fields: Sequence[tuple[str, FieldType]]
+    ) -> Callable[[bytes, memoryview, int, int], int]:
+        """A function that skips a number of consecutive messages, the first at an offset."""
+        has_fixed_size = all(kind.has_fixed_size for _, kind in fields)
+        one = _Compiler(self._definitions, (), self._order).parser(fields)
 
-        Their offsets are the start and the length of the sequence.
-        """
-        start = re.compile(rf"{re.escape(path)}\[max ([\w.]+)\](?:\.|$)")
-        matches = [match for match in map(start.match, self.chosen) if match]
-        for key in {match[1] for match in matches}:
-            of_key = [match for match in matches if match[1] == key]
-            chosen = [match.string[match.end() :] for match in of_key]
-            if "" in chosen:  # all of the message
-                chosen = [name for name, _ in fields]
-            inner = _Compiler(self._definitions, [key, *chosen])
-            parser = inner.parser(fields)
-            for name in inner.columns:
-                column = _largest(self._n_offsets, inner, parser, key, name)
-                self.columns[f"{path}[max {key}].{name}"] = column
-        self._n_offsets += 2 if matches else 0
-        return bool(matches)
+        def skip(data: bytes, lengths: memoryview, count: int, at: int) -> int:
+            if has_fixed_size and count:
+                at = one(data, lengths, at, [])
+                # Each ends at the same alignment, so that all further ones have the same size.
+                return at + (count - 1) * (one(data, lengths, at, []) - at)
+            # Each has a length field, so that a wrong count stops at the end of the data.
+            for _ in range(count):
+                at = one(data, lengths, at, [])
+            return at
 
-    def _is_chosen(self, path: str) -> bool:
-        return any(covers(chosen, path) for chosen in self.chosen) or bool(
-            self._chosen_elements(path)
-        )
+        return skip
 
-    def _chosen_elements(self, path: str) -> set[int]:
-        """Indices of the chosen elements of an array, or of fields within these."""
-        within = [c.removeprefix(f"{path}[") for c in self.chosen if c.startswith(f"{path}[")]
-        indices = (rest.partition("]")[0] for rest in within)
-        found = {int(index) for index in indices if index.isdecimal()}
-        if max(found, default=0) > _MAX_INDEX:
-            raise UnsupportedLayoutError(f"{path}[{max(found)}] is beyond [{_MAX_INDEX}]")
+    def _add_column(self, path: str, kind: FieldType) -> bool:
+        """Adds the columns of a field and of its chosen elements; returns whether it is read."""
+        elements = self._chosen_elements(path)
+        if not elements and not any(_covers(chosen, path) for chosen in self._chosen):
+            return False
+        convert: Callable[[bytes], Any] | None = None
+        if kind.length is not None:
+            dtype = np.dtype(self._order + NUMBER_CODES[kind.name])
+            convert = partial(_numbers, dtype)
+            for index in map(int, elements):
+                self.columns[f"{path}[{index}]"] = (self.n_values, partial(_element, dtype, index))
+        self.columns[path] = (self.n_values, convert)
+        self.n_values += 1
+        return True
+
+    def _chosen_elements(self, path: str) -> dict[str, list[str]]:
+        """Chosen elements of an array, such as `0` or `max score` -> the chosen paths in them."""
+        found: dict[str, list[str]] = {}
+        for chosen in self._chosen:
+            match = re.match(rf"{re.escape(path)}\[(\d+|{_MAX}[\w.]+)\](?:\.|$)", chosen)
+            if match is not None:
+                found.setdefault(match[1], []).append(chosen[match.end() :])
+        highest = max((int(element) for element in found if element.isdecimal()), default=0)
+        if highest > _MAX_INDEX:
+            raise UnsupportedLayoutError(f"{path}[{highest}] is beyond [{_MAX_INDEX}]")
         return found
 
-    def _add_column(self, path: str, column: _Column) -> None:
-        """Adds a column, and one per chosen element of an array."""
-        self.columns[path] = column
-        for index in self._chosen_elements(path):
-            self.columns[f"{path}[{index}]"] = _element(column, index)
+
+def _run_layout(
+    fields: Sequence[tuple[str, FieldType]], is_read: Sequence[bool], start: int, order: str
+) -> struct.Struct:
+    """The layout of consecutive numbers and fixed arrays that start at an offset."""
+    at, codes = start, order
+    for (_, kind), is_chosen in zip(fields, is_read, strict=True):
+        padding, size = -at % _size(kind), _size(kind) * (kind.length or 1)
+        if is_chosen:
+            codes += f"{padding}x{NUMBER_CODES[kind.name] if kind.length is None else f'{size}s'}"
+        else:
+            codes += f"{padding + size}x"
+        at += padding + size
+    return struct.Struct(codes)
+
+
+def _size(kind: FieldType) -> int:
+    """Size and alignment of a number, bytes."""
+    return struct.calcsize(f"<{NUMBER_CODES[kind.name]}")
 
 
 def _length_at(lengths: memoryview, at: int) -> tuple[int, int]:
@@ -318,114 +372,20 @@ def _length_at(lengths: memoryview, at: int) -> tuple[int, int]:
     return lengths[at // _LENGTH_BYTES], at + _LENGTH_BYTES
 
 
-def _skipper(
-    fields: Sequence[tuple[str, FieldType]], definitions: Definitions
-) -> Callable[[bytes, memoryview, int, int], int]:
-    """A function that skips a number of consecutive messages."""
-    kinds = [kind for _, kind in fields]
-    if all(kind.has_fixed_size for kind in kinds):
-        run = Run(kinds)
-        return lambda data, lengths, at, count: run.end(at, count)
-    entry = _Compiler(definitions, ()).parser(fields)
-
-    def skip(data: bytes, lengths: memoryview, at: int, count: int) -> int:
-        # Each entry has a length field, so that a wrong count stops at the end of the data.
-        for _ in range(count):
-            at = entry(data, lengths, at, [])
-        return at
-
-    return skip
+def _covers(path: str, name: str) -> bool:
+    """Whether a chosen path names a field or a message around it."""
+    return name == path or name.startswith((f"{path}.", f"{path}["))
 
 
-def _numbers(slot: int, kind: FieldType, offsets_in_run: IntArray) -> _Column:
-    """Column of numbers or fixed arrays in runs, whose offsets are in a slot."""
-    dtypes = {order: np.dtype(order + NUMBER_CODES[kind.name]) for order in "<>"}
-    in_array = None if kind.length is None else np.arange(kind.length)
-
-    def read(data: bytes, order: str, offsets: IntArray) -> list[Any]:
-        starts, dtype = offsets[:, slot], dtypes[order]
-        is_present = starts != _ABSENT
-        is_complete = np.count_nonzero(is_present) == len(starts)
-        if not is_complete:
-            starts = starts[is_present]
-        at = (starts + offsets_in_run[starts % len(offsets_in_run)]) // dtype.itemsize
-        if in_array is not None:
-            at = at[:, None] + in_array
-        found = np.frombuffer(data, dtype, len(data) // dtype.itemsize).take(at)
-        values = found.tolist() if in_array is None else list(found)
-        if is_complete:
-            return values
-        remaining = iter(values)
-        return [next(remaining) if present else None for present in is_present.tolist()]
-
-    return read
+def _numbers(dtype: np.dtype, data: bytes) -> np.ndarray:
+    """The numbers of an array that is given by its bytes."""
+    return np.frombuffer(data, dtype)
 
 
-def _element(arrays: _Column, index: int) -> _Column:
-    """Column of one element of each array; None for shorter arrays."""
-
-    def read(data: bytes, order: str, offsets: IntArray) -> list[Any]:
-        return [
-            None if array is None or index >= len(array) else array[index].item()
-            for array in arrays(data, order, offsets)
-        ]
-
-    return read
-
-
-def _sequences(slot: int, code: str) -> _Column:
-    """Column of sequences of numbers, whose offsets and lengths are in two slots."""
-
-    def read(data: bytes, order: str, offsets: IntArray) -> list[Any]:
-        return [
-            None if at == _ABSENT else np.frombuffer(data, order + code, length, at)
-            for at, length in offsets[:, slot : slot + 2].tolist()
-        ]
-
-    return read
-
-
-def _strings(slot: int) -> _Column:
-    """Column of strings, whose starts and ends are in two slots."""
-
-    def read(data: bytes, order: str, offsets: IntArray) -> list[Any]:
-        spans = offsets[:, slot : slot + 2].tolist()
-        # As rclpy does: up to the first zero, with invalid UTF-8 replaced.
-        return [
-            None if at == _ABSENT else data[at:end].partition(b"\0")[0].decode("utf-8", "replace")
-            for at, end in spans
-        ]
-
-    return read
-
-
-def _largest(slot: int, inner: _Compiler, parser: _Parser, key: str, name: str) -> _Column:
-    """Column of a field of the element with the largest number at `key`, one per sequence.
-
-    The start of a sequence is in `slot`, its length in the next one.
-    """
-
-    def read(data: bytes, order: str, offsets: IntArray) -> list[Any]:
-        words = np.frombuffer(data, f"{order}u4", len(data) // _LENGTH_BYTES)
-        lengths = words.astype(np.uint32, copy=False).data
-        spans = [
-            (at, 0 if at == _ABSENT else length)
-            for at, length in offsets[:, slot : slot + 2].tolist()
-        ]
-        found: list[int] = []
-        for at, length in spans:
-            for _ in range(length):
-                at = parser(data, lengths, at, found)
-        fields = inner.fields(data, order, found, sum(length for _, length in spans))
-        numbers, values = fields.values(key), fields.values(name)
-        chosen, start = [], 0
-        for _, length in spans:
-            largest = index_of_largest(numbers[start : start + length])
-            chosen.append(values[start + largest] if length else None)
-            start += length
-        return chosen
-
-    return read
+def _element(dtype: np.dtype, index: int, data: bytes) -> float | None:
+    """A number of an array that is given by its bytes; None for shorter arrays."""
+    numbers = _numbers(dtype, data)
+    return numbers[index].item() if index < len(numbers) else None
 
 
 def index_of_largest(numbers: Sequence[float | None]) -> int:

@@ -1,4 +1,4 @@
-"""Layout of serialised ROS messages: types of fields, and offsets of fields of fixed size.
+"""Layout of serialised ROS messages: definitions of types, and their fields in order.
 
 Source: OMG Common Data Representation as ROS 2 writes it (XCDR1). Every number is aligned to its
 size, counted from the end of an encapsulation header of four bytes.
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 #: Name of a number's type -> code of `struct` and numpy.
 NUMBER_CODES = {
@@ -114,41 +112,3 @@ def flattened(
 
     add(FieldType(message_type), "")
     return fields
-
-
-def covers(path: str, name: str) -> bool:
-    """Whether a chosen path names a field or a message around it."""
-    return name == path or name.startswith((f"{path}.", f"{path}["))
-
-
-class Run:
-    """Consecutive numbers and the padding between them.
-
-    The padding depends on the start of the run modulo the size W of its largest number.
-
-    Attributes:
-        alignment: W.
-        offsets: (N, W) bytes from the start of the run to each of N fields, by start modulo W.
-        n_bytes: (W,) bytes of the run, by start modulo W.
-    """
-
-    def __init__(self, kinds: Sequence[FieldType]) -> None:
-        sizes = [np.dtype(NUMBER_CODES[kind.name]).itemsize for kind in kinds]
-        self.alignment = max(sizes)
-        self.offsets = np.empty((len(kinds), self.alignment), dtype=np.int64)
-        self.n_bytes = []
-        for start in range(self.alignment):
-            at = start
-            for row, (size, kind) in enumerate(zip(sizes, kinds, strict=True)):
-                at += -at % size
-                self.offsets[row, start] = at - start
-                at += size * (kind.length or 1)
-            self.n_bytes.append(at - start)
-
-    def end(self, at: int, count: int) -> int:
-        """The end of `count` consecutive runs, the first of which starts at `at`."""
-        if count == 0:
-            return at
-        at += self.n_bytes[at % self.alignment]
-        # Every run ends at the same alignment, so that all further runs have the same size.
-        return at + (count - 1) * self.n_bytes[at % self.alignment]

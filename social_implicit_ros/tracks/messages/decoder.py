@@ -371,7 +371,7 @@ def _covariances(values: list[Any]) -> FloatArray:
 
 def _of_one_length(values: list[Any]) -> Iterator[tuple[IntArray, FloatArray]]:
     """Groups of rows whose arrays have the same length, with their numbers; without empty ones."""
-    lengths = np.array([len(value) if np.ndim(value) else 0 for value in values], dtype=np.int64)
+    lengths = np.array([len(v) if hasattr(v, "__len__") else 0 for v in values], dtype=np.int64)
     for length in set(lengths.tolist()) - {0}:
         rows = np.flatnonzero(lengths == length)
         yield rows, _as_floats([values[row] for row in rows.tolist()])

@@ -228,7 +228,11 @@ PADDED = {
 
 def reader_of_padded(definitions: Definitions = PADDED) -> CdrReader:
     return CdrReader(
-        "a/msg/A", definitions, list_path="list", chosen=["skipped"], chosen_in_list=["id", "flags"]
+        "a/msg/A",
+        definitions,
+        list_path="list",
+        chosen=["skipped[0]"],
+        chosen_in_list=["id", "flags"],
     )
 
 
