@@ -27,12 +27,7 @@ from social_implicit_ros.recordings.storage import (
     has_bag_magic,
     open_file,
 )
-from social_implicit_ros.recordings.truncated import (
-    METADATA,
-    is_bag_file,
-    readable,
-    truncation_note,
-)
+from social_implicit_ros.recordings.truncated import METADATA, is_bag_file, readable
 from social_implicit_ros.untrusted_files import load_yaml
 
 #: Frame of recordings that name none: the predictor's default.
@@ -90,7 +85,11 @@ class BagReader:
     """The topics, loaded definitions and messages of the files of a recording, in order."""
 
     def __init__(
-        self, path: Path, files: Sequence[McapFile | SqliteFile], stated: dict[str, int]
+        self,
+        path: Path,
+        files: Sequence[McapFile | SqliteFile],
+        stated: dict[str, int],
+        problem: str | None,
     ) -> None:
         """Joins the topics of all files.
 
@@ -98,8 +97,9 @@ class BagReader:
             path: path of the recording.
             files: its files, in order.
             stated: number of messages by topic according to the metadata, lost ones included.
+            problem: note on truncated files; None if there are none.
         """
-        self.path = path
+        self.path, self.problem = path, problem
         self.typestore = get_typestore(Stores.EMPTY)
         self.end_ns = max((file.end_ns for file in files), default=0)
         joined: dict[tuple[str, str], list[tuple[int, Topic]]] = {}
@@ -152,16 +152,16 @@ def opened_bag(path: Path) -> Iterator[BagReader]:
             f"was killed; stop it, or create the file with `ros2 bag reindex {path}`, or give the "
             ".mcap or .db3 file itself"
         )
+    problem = None
     try:
         files, stated = ([path], {}) if path.is_file() else _metadata(path)
-        with readable(files) as complete, ExitStack() as stack:
+        with readable(files) as (complete, problem), ExitStack() as stack:
             opened = [stack.enter_context(closing(open_file(file))) for file in complete]
-            yield BagReader(path, opened, stated)
+            yield BagReader(path, opened, stated, problem)
     except RecordingError as error:
-        note = truncation_note(path)
-        if note is None:
+        if problem is None:
             raise
-        raise RecordingError(f"{error} ({note})") from error
+        raise RecordingError(f"{error} ({problem})") from error
     except UnpackedTooLargeError as error:
         raise RecordingError(f"{path}: {error}") from error
     except Exception as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import mmap
 import os
 import sys
 from collections.abc import Iterator
@@ -35,23 +34,8 @@ MAX_RATIO = 1000
 ANY_RATIO_BYTES = 64 * 1024 * 1024
 
 
-def lacks_end(file: Path) -> bool:
-    """Whether a compressed file does not end with the end of a frame; reads headers only."""
-    if file.stat().st_size == 0:
-        return True
-    with (
-        file.open("rb") as content,
-        mmap.mmap(content.fileno(), 0, access=mmap.ACCESS_READ) as data,
-        memoryview(data) as view,
-    ):
-        offset = 0
-        while offset < len(view):
-            with view[offset:] as rest:
-                try:
-                    offset += zstd.get_frame_size(rest)
-                except zstd.ZstdError:
-                    return True
-    return False
+class _CutError(zstd.ZstdError):
+    """Compressed data ends before its last frame does."""
 
 
 class UnpackedTooLargeError(ValueError):
@@ -74,10 +58,17 @@ def decompress_message(data: bytes) -> bytes:
     return b"".join(_blocks(io.BytesIO(data))) if data.startswith(_FRAME_MAGIC) else data
 
 
-def decompress_file(file: Path, into: Path) -> None:
-    """Writes an uncompressed copy of a `.zstd` file, up to the first damage or the end."""
+def decompress_file(file: Path, into: Path) -> bool:
+    """Writes an uncompressed copy of a `.zstd` file, up to the first damage or the end.
+
+    Returns whether the file is truncated.
+    """
     with file.open("rb") as content, into.open("wb") as plain:
-        plain.writelines(decompressed_blocks(content))
+        try:
+            plain.writelines(_blocks(content))
+        except zstd.ZstdError as error:
+            return isinstance(error, _CutError)
+    return False
 
 
 def decompressed_blocks(content: IO[bytes]) -> Iterator[bytes]:
@@ -100,4 +91,4 @@ def _blocks(content: IO[bytes]) -> Iterator[bytes]:
             yield block
             data = frame.unused_data if frame.eof else b""
     if not frame.eof:
-        raise zstd.ZstdError("compressed data is truncated")
+        raise _CutError("compressed data is truncated")

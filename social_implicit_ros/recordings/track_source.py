@@ -23,7 +23,6 @@ from social_implicit_ros.recordings.text_formats.text import (
     frame_stamp_ns,
     load_recording,
 )
-from social_implicit_ros.recordings.truncated import truncation_note
 from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.messages.decoder import ODOMETRY, DecodedMessage, TrackerDecoder
 from social_implicit_ros.tracks.messages.field_path import TrackerSpecError
@@ -212,7 +211,7 @@ def open_source(
             n_messages=sum(connection.msgcount for connection in connections),
             uses_stamps_as_clock=bool(clock_notes),
             notes=(*notes, *robot_notes),
-            problem=truncation_note(path),
+            problem=reader.problem,
             robot=robot_source,
         )
 

@@ -29,30 +29,27 @@ def is_bag_file(path: Path) -> bool:
     return plain.suffix in BAG_SUFFIXES
 
 
-def truncation_note(path: Path) -> str | None:
-    """A note on the truncated files of a recording; None if there are none."""
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    names = [file.name for file in files if file.is_file() and _is_truncated(file)]
-    if not names:
-        return None
-    return (
-        f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} truncated, as by a recorder that "
-        "was killed or still runs, or a full disk: only the messages before the cut are read"
-    )
-
-
 @contextmanager
-def readable(files: Sequence[Path]) -> Iterator[list[Path]]:
-    """Yields uncompressed files with all of their messages; raises ValueError for unreadable ones.
+def readable(files: Sequence[Path]) -> Iterator[tuple[list[Path], str | None]]:
+    """Yields uncompressed files with all of their messages, and a note on truncated ones, if any.
 
     Compressed files, and databases with a log (`-wal`, of rosbag2's resilient preset), are replaced
-    by copies in a temporary folder.
+    by copies in a temporary folder. Raises ValueError for files that cannot be read.
     """
     for file in files:
         if not file.is_file():
             raise ValueError(f"{file.name} is not a regular file")
     with TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-") as folder:
-        yield [_readable_file(file, Path(folder)) for file in files]
+        found = [_readable_file(file, Path(folder)) for file in files]
+        names = [file.name for file, (_, is_cut) in zip(files, found, strict=True) if is_cut]
+        yield [copy for copy, _ in found], _note(names) if names else None
+
+
+def _note(names: Sequence[str]) -> str:
+    return (
+        f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} truncated, as by a recorder that "
+        "was killed or still runs, or a full disk: only the messages before the cut are read"
+    )
 
 
 def remove_abandoned_copies() -> None:
@@ -63,19 +60,12 @@ def remove_abandoned_copies() -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _is_truncated(file: Path) -> bool:
-    if file.suffix == compressed.SUFFIX:
-        return is_bag_file(file) and compressed.lacks_end(file)
-    if file.suffix == ".db3":
-        return not _logs_of(file) and is_truncated_sqlite(file)
-    return file.suffix == ".mcap" and is_truncated_mcap(file)
-
-
-def _readable_file(file: Path, folder: Path) -> Path:
+def _readable_file(file: Path, folder: Path) -> tuple[Path, bool]:
+    """The file or its uncompressed copy, and whether it is truncated."""
     copy = folder / file.name.removesuffix(compressed.SUFFIX)
-    logs = _logs_of(file)
+    logs, is_cut = _logs_of(file), False
     if file.suffix == compressed.SUFFIX:
-        compressed.decompress_file(file, copy)
+        is_cut = compressed.decompress_file(file, copy)
     elif logs:
         for source in (file, *logs):
             shutil.copyfile(source, folder / source.name)
@@ -83,10 +73,10 @@ def _readable_file(file: Path, folder: Path) -> Path:
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             database.execute("PRAGMA journal_mode = DELETE")
     else:
-        copy = file
+        copy, is_cut = file, is_truncated_mcap(file)
     if copy.suffix == ".db3" and is_truncated_sqlite(copy):
         raise ValueError(f"{file.name} is truncated or not a sqlite3 database")
-    return copy
+    return copy, is_cut
 
 
 def _logs_of(database: Path) -> list[Path]:
