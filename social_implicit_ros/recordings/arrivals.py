@@ -121,7 +121,6 @@ def arrivals_of(source: TrackSource) -> Iterator[Arrival]:
                 yield TracksArrival(tracks.stamp_ns, tracks, source.frame_id, Counter())
         return
     with opened_bag(source.path) as reader:
-        ensure_definition(reader, source.tracker.message_type)
         yield from _bag_arrivals(source, source.tracker, reader)
 
 
@@ -313,7 +312,7 @@ def _bag_arrivals(
 ) -> Iterator[Arrival]:
     wanted = (source.topic, tracker.message_type)
     tracks = [topic for topic in reader.topics if (topic.topic, topic.msgtype) == wanted]
-    decoders = dict.fromkeys(tracks, decoder_of(tracker, reader))
+    decoders = dict.fromkeys(tracks, decoder_of(tracker, reader).decode)
     plans: list[Topic] = []
     if source.robot is not None:
         # The topic is empty if the robot's position comes from transforms.

@@ -27,12 +27,11 @@ def transform_connections(reader: BagReader) -> tuple[list[Topic], list[Topic]]:
 
 
 def choose_fixed_frame(
-    path: Path, reader: BagReader, frame_id: str, fixed_frame: str, *, is_name: bool = False
+    reader: BagReader, frame_id: str, fixed_frame: str, *, is_name: bool = False
 ) -> tuple[str, list[str]]:
     """Chooses the frame to predict in; returns it, and notes about it.
 
     Args:
-        path: path of the recording, for errors.
         reader: reads the recording.
         frame_id: frame of the tracks.
         fixed_frame: the user's choice; empty chooses a frame that does not move.
@@ -59,7 +58,7 @@ def choose_fixed_frame(
     if fixed_frame:
         if transforms.path(fixed_frame, frame_id) is not None:
             return fixed_frame, []
-        chosen, notes = choose_fixed_frame(path, reader, frame_id, "")
+        chosen, notes = choose_fixed_frame(reader, frame_id, "")
         text = f"no transform leads from {frame_id} to {fixed_frame}, which is a name for {chosen}"
         return chosen, [text, *notes]
     chain = transforms.ancestors(frame_id)
@@ -71,7 +70,7 @@ def choose_fixed_frame(
             _add_all(transforms, [data], False)
         chain = transforms.ancestors(frame_id)
         if others and not _moves_in(transforms, chain):
-            raise RecordingError(_missing_link(path, chain, others))
+            raise RecordingError(_missing_link(reader.path, chain, others))
     if len(chain) > 1:
         return chain[-1], [f"the recording has no frame odom: people are predicted in {chain[-1]}"]
     text = f"no transform moves frame {frame_id}: it is taken as fixed"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -42,10 +42,7 @@ GENERIC_TYPES = (POINT_CLOUD, "visualization_msgs/msg/MarkerArray")
 #: Difference between record time and header stamp above which they are of two clocks, seconds.
 _OTHER_CLOCK_S = 10.0
 
-
 _NO_ROBOT = "text has no position of the robot: people are predicted without it"
-#: Serialised message -> decoded message.
-_Decode = Callable[[bytes], DecodedMessage]
 
 
 @dataclass(frozen=True)
@@ -178,37 +175,34 @@ def open_source(
         return _open_text(path, choices.text, settings.robot)
     wanted = None if choices.tracker is None else find_tracker_spec(choices.tracker)
     with opened_bag(path) as reader:
-        connections, spec = _choose_topic(path, reader, choices.topic, wanted)
+        topic, spec = _choose_topic(reader, choices.topic, wanted)
         spec = replace(spec, stamp_spread_s=settings.stamp_spread_s)
-        ensure_definition(reader, spec.message_type)
-        decode = decoder_of(spec, reader)
-        begin_ns, received_ns, first = _first_decoded(reader, connections, decode, path)
-        topic = connections[0].topic
+        begin_ns, received_ns, first = _first_decoded(reader, topic, decoder_of(spec, reader))
         if first.tracks is None:
             raise RecordingError(
-                f"{path}, topic {topic}: no message contains a person{_left_out(first)}"
+                f"{path}, topic {topic.topic}: no message contains a person{_left_out(first)}"
             )
         chosen_frame, notes = choose_fixed_frame(
-            path, reader, first.frame_id, settings.fixed_frame, is_name=names_frame
+            reader, first.frame_id, settings.fixed_frame, is_name=names_frame
         )
         clock_notes = _notes_on_clock(received_ns, first.tracks.stamp_ns)
         notes += clock_notes
         notes += [
-            f"topic {topic} has {other.msgcount} messages of another type, {other.msgtype}: they "
-            "are left out"
+            f"topic {topic.topic} has {other.msgcount} messages of another type, {other.msgtype}: "
+            "they are left out"
             for other in reader.topics
-            if other.topic == topic and other.msgtype != spec.message_type
+            if other.topic == topic.topic and other is not topic
         ]
-        robot_source, robot_notes = _robot(path, reader, settings, choices.odometry)
+        robot_source, robot_notes = _robot(reader, settings, choices.odometry)
         return TrackSource(
             path=path,
-            topic=topic,
+            topic=topic.topic,
             tracker=spec,
             frame_id=first.frame_id,
             fixed_frame=chosen_frame,
             start_ns=begin_ns,
             end_ns=reader.end_ns,
-            n_messages=sum(connection.msgcount for connection in connections),
+            n_messages=topic.msgcount,
             uses_stamps_as_clock=bool(clock_notes),
             notes=(*notes, *robot_notes),
             problem=reader.problem,
@@ -241,54 +235,60 @@ def _open_text(path: Path, text: TextFormat, robot: str) -> TrackSource:
 
 
 def _choose_topic(
-    path: Path, reader: BagReader, topic: str | None, wanted: TrackerSpec | None
-) -> tuple[list[Topic], TrackerSpec]:
-    """The connections of the tracks' topic, and how to read them."""
-    # A topic may have several types; the one with most messages comes first.
-    connections = sorted(reader.topics, key=lambda topic: -topic.msgcount)
-    if not connections:
-        raise RecordingError(
-            f"{path} has no topics: its recorder has not written anything yet, so stop it first, "
-            "or nobody published while it ran"
-        )
-    listing = ", ".join(sorted({f"{c.topic} ({c.msgtype})" for c in connections}))
-    specs = [load_tracker_spec(file) for file in shipped_trackers().values()]
-    known = {spec.message_type: spec for spec in specs}
-    if topic is not None:
-        found = [c.msgtype for c in connections if c.topic == topic]
-        if not found:
-            hint = did_you_mean(topic, (c.topic for c in connections))
-            raise RecordingError(f"{path} has no topic {topic!r}{hint}; its topics: {listing}")
-        spec = wanted or next((known[name] for name in found if name in known), None)
-        if spec is None:
-            raise RecordingError(
-                f"{path}, topic {topic}: no shipped tracker reads {found[0]}; write a "
-                "tracker mapping and pass its YAML file as --tracker"
-            )
-        if spec.message_type not in found:
-            raise RecordingError(
-                f"{path}, topic {topic}: its type is {found[0]}, but tracker {spec.name!r} "
-                f"reads {spec.message_type}"
-            )
-        return [c for c in connections if (c.topic, c.msgtype) == (topic, spec.message_type)], spec
-    types = {wanted.message_type: wanted} if wanted is not None else known
-    fitting = [c for c in connections if c.msgtype in types and not _is_own_output(c.topic)]
-    candidates = {c.topic: types[c.msgtype] for c in reversed(fitting) if c.msgcount}
-    specific = {t: s for t, s in candidates.items() if s.message_type not in GENERIC_TYPES}
-    candidates = specific or {
-        t: spec for t, spec in candidates.items() if _may_be_tracks(reader, t, spec)
-    }
+    reader: BagReader, name: str | None, wanted: TrackerSpec | None
+) -> tuple[Topic, TrackerSpec]:
+    """The topic of the tracks, and the mapping that reads it."""
+    readable = [wanted] if wanted else map(load_tracker_spec, shipped_trackers().values())
+    specs = {spec.message_type: spec for spec in readable}
+    # A topic may have messages of several types; the type of most messages is preferred.
+    topics = sorted(reader.topics, key=lambda topic: -topic.msgcount)
+    fitting = [topic for topic in topics if topic.msgtype in specs]
+    if name is not None:
+        candidates = [topic for topic in fitting if topic.topic == name][:1]
+    else:
+        fitting = [topic for topic in fitting if not _is_own_output(topic.topic)]
+        candidates = list({t.topic: t for t in reversed(fitting) if t.msgcount}.values())
+        candidates = [topic for topic in candidates if topic.msgtype not in GENERIC_TYPES] or [
+            topic for topic in candidates if _may_be_tracks(reader, topic, specs[topic.msgtype])
+        ]
     if len(candidates) == 1:
-        ((topic, spec),) = candidates.items()
-        return [c for c in fitting if (c.topic, c.msgtype) == (topic, spec.message_type)], spec
-    empty = [c.topic for c in fitting if not c.msgcount]
-    if not candidates and empty:
-        raise RecordingError(f"{path} has no message on topic {empty[0]}: record it again")
-    number = f"{len(candidates)} topics" if candidates else "no topic"
-    sought = f"tracker {wanted.name!r} reads" if wanted else "a shipped tracker reads"
-    raise RecordingError(
-        f"{path} has {number} that {sought}; its topics: {listing}; name the tracks' topic "
-        "with --tracks, and its mapping with --tracker if it has a custom type"
+        return candidates[0], specs[candidates[0].msgtype]
+    empty = [topic.topic for topic in fitting if not topic.msgcount]
+    if name is None and empty and not candidates:
+        raise RecordingError(f"{reader.path} has no message on topic {empty[0]}: record it again")
+    why = _why_no_topic(topics, name, wanted, len(candidates))
+    raise RecordingError(f"{reader.path}{why}")
+
+
+def _why_no_topic(
+    topics: Sequence[Topic], name: str | None, wanted: TrackerSpec | None, n_candidates: int
+) -> str:
+    """Why no topic, or not the one of that name, was chosen; follows the path in an error."""
+    if not topics:
+        return (
+            " has no topics: its recorder has not written anything yet, so stop it first, or "
+            "nobody published while it ran"
+        )
+    listing = ", ".join(sorted({f"{topic.topic} ({topic.msgtype})" for topic in topics}))
+    if name is None:
+        number = f"{n_candidates} topics" if n_candidates else "no topic"
+        sought = f"tracker {wanted.name!r} reads" if wanted else "a shipped tracker reads"
+        return (
+            f" has {number} that {sought}; its topics: {listing}; name the tracks' topic with "
+            "--tracks, and its mapping with --tracker if it has a custom type"
+        )
+    message_type = next((topic.msgtype for topic in topics if topic.topic == name), None)
+    if message_type is None:
+        hint = did_you_mean(name, (topic.topic for topic in topics))
+        return f" has no topic {name!r}{hint}; its topics: {listing}"
+    if wanted is None:
+        return (
+            f", topic {name}: no shipped tracker reads {message_type}; write a tracker mapping "
+            "and pass its YAML file as --tracker"
+        )
+    return (
+        f", topic {name}: its type is {message_type}, but tracker {wanted.name!r} reads "
+        f"{wanted.message_type}"
     )
 
 
@@ -298,35 +298,34 @@ def _is_own_output(topic: str) -> bool:
     return node == NODE_NAME and name != "tracks"
 
 
-def _may_be_tracks(reader: BagReader, topic: str, spec: TrackerSpec) -> bool:
+def _may_be_tracks(reader: BagReader, topic: Topic, spec: TrackerSpec) -> bool:
     """Whether a point cloud has the fields of tracks; lidars publish point clouds, too."""
     if spec.message_type != POINT_CLOUD:
         return True
-    connections = [c for c in reader.topics if c.topic == topic]
-    first = next(reader.messages(connections), None)
+    first = next(reader.messages([topic]), None)
     if first is None:
         return False
-    ensure_definition(reader, spec.message_type)
     # Without optional fields, as decoding the tracks names those that are missing.
     needed = replace(spec, velocity=(), filters=TrackerFilters())
     try:
-        decoder_of(needed, reader)(first[2])
+        decoder_of(needed, reader).decode(first[2])
     except ValueError:
         return False
     return True
 
 
-def decoder_of(spec: TrackerSpec, reader: BagReader) -> _Decode:
-    """A decoder of serialised messages."""
+def decoder_of(spec: TrackerSpec, reader: BagReader) -> TrackerDecoder:
+    """A decoder of recorded messages; raises RecordingError."""
+    ensure_definition(reader, spec.message_type)
     definitions = definitions_of(reader.typestore, spec.message_type)
     try:
-        return TrackerDecoder(spec, definitions).decode
+        return TrackerDecoder(spec, definitions)
     except TrackerSpecError as error:
         raise RecordingError(f"{reader.path}: {error}") from error
 
 
 def _first_decoded(
-    reader: BagReader, connections: Sequence[Topic], decode: _Decode, path: Path
+    reader: BagReader, topic: Topic, decoder: TrackerDecoder
 ) -> tuple[int, int, DecodedMessage]:
     """Record times of the first message and of the first with a person, which is decoded."""
     skipped: Counter[SkipReason] = Counter()
@@ -336,11 +335,11 @@ def _first_decoded(
     # A record time from before the clock was set would lengthen the recording by decades; 0 means
     # "no time".
     earliest_ns = CLOCK_SET_NS if reader.end_ns > CLOCK_SET_NS else 1
-    for _, recorded_ns, data in reader.messages(connections):
+    for _, recorded_ns, data in reader.messages([topic]):
         if begin_ns is None or begin_ns < earliest_ns:
             begin_ns = recorded_ns
         try:
-            decoded = decode(data)
+            decoded = decoder.decode(data)
         except ValueError as error:
             damage = damage or error
             continue
@@ -349,11 +348,14 @@ def _first_decoded(
         skipped += decoded.skipped
         lost = decoded.skipped - decoded.ignored
         examples |= {r: v for r, v in decoded.examples.items() if r in lost or r not in examples}
-    topic = connections[0].topic
     if begin_ns is None:
-        raise RecordingError(f"{path} has no message on topic {topic}: record it again")
+        raise RecordingError(
+            f"{reader.path} has no message on topic {topic.topic}: record it again"
+        )
     if damage is not None:
-        raise RecordingError(f"{path}, topic {topic}: no message can be used: {damage}") from damage
+        raise RecordingError(
+            f"{reader.path}, topic {topic.topic}: no message can be used: {damage}"
+        ) from damage
     return begin_ns, begin_ns, DecodedMessage(None, "", skipped, examples=examples)
 
 
@@ -369,7 +371,7 @@ def _left_out(decoded: DecodedMessage) -> str:
 
 
 def _robot(
-    path: Path, reader: BagReader, settings: PredictorConfig, odometry: str | None
+    reader: BagReader, settings: PredictorConfig, odometry: str | None
 ) -> tuple[RobotSource | None, list[str]]:
     """The source of the robot's position, and notes about it."""
     if settings.robot == "none":
@@ -380,7 +382,7 @@ def _robot(
     topics = sorted({c.topic for c in reader.topics if c.msgtype == ODOMETRY})
     if odometry is not None and odometry not in topics:
         raise RecordingError(
-            f"{path} has no odometry on topic {odometry!r}; its topics of {ODOMETRY}: "
+            f"{reader.path} has no odometry on topic {odometry!r}; its topics of {ODOMETRY}: "
             f"{', '.join(topics) or 'none'}"
         )
     if odometry is None and len(topics) != 1:
