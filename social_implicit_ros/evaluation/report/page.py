@@ -5,13 +5,12 @@ from __future__ import annotations
 import heapq
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 from social_implicit_ros.evaluation.output_files import filled_page
 from social_implicit_ros.evaluation.report.highlights import N_WORST
-from social_implicit_ros.evaluation.report.tables import STYLES, tracker_rows
+from social_implicit_ros.evaluation.report.tables import metric_rows, tracker_rows
 from social_implicit_ros.evaluation.tally import CROWD_NAMES, SPEED_NAMES
 
 #: Recordings whose scene and map are shown: those with most complete predictions.
@@ -37,7 +36,7 @@ def report_page(
     data = {
         "results": results,
         "summaries": {name: summary(results, name) for name in models},
-        "figures": [{"name": name, **asdict(style)} for name, style in STYLES.items()],
+        "figures": metric_rows(results),
         "orders": {"speed": SPEED_NAMES, "crowd": CROWD_NAMES},
         "tracker": tracker_rows(results),
         **_chosen(highlights, results),

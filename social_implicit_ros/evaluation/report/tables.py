@@ -14,6 +14,9 @@ from rich.table import Table
 
 from social_implicit_ros.untrusted_files import printable_text
 
+#: Minimum coverage of 95 % regions whose width is compared.
+COVERS = 0.85
+
 
 @dataclass(frozen=True)
 class MetricStyle:
@@ -25,7 +28,7 @@ class MetricStyle:
         meaning: one line for the report; docs/evaluation.md says more.
         ideal: value of a perfect prediction.
         best: `low`, `high`, the best value, or `narrow`: low among the models whose regions
-            cover the ground truth.
+            cover the ground truth, see `COVERS`.
         digits: decimals of a value that is neither a share nor a latency.
     """
 
@@ -140,6 +143,38 @@ def print_results(results: Mapping[str, Any], console: Console) -> None:
             text = f"[yellow]partly evaluated:[/] {plain(bag['problem'])}"
             console.print(text, highlight=False, soft_wrap=True)
     print_failures(results["failed"], console)
+
+
+def metric_rows(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows of the page's table: label, meaning, ideal, a text for each model, and `best`."""
+    figures = [model["figures"] for model in results["models"].values()]
+    return [
+        {
+            "label": style.heading,
+            "meaning": style.meaning,
+            "ideal": style.ideal,
+            "cells": [metric_text(of_model[name], style.unit) for of_model in figures],
+            "best": _best(name, figures),
+        }
+        for name, style in STYLES.items()
+    ]
+
+
+def _best(metric: str, figures: Sequence[Mapping[str, float | None]]) -> list[int]:
+    """Indices of the models with the best value; empty for a single model."""
+    best = STYLES[metric].best
+
+    def badness(of_model: Mapping[str, float | None]) -> float:
+        value, coverage = of_model[metric], of_model["coverage_95"] or 0.0
+        if value is None or (best == "narrow" and coverage < COVERS):
+            return math.inf
+        if isinstance(best, float):
+            return abs(math.log(max(value, 1e-9) / best))
+        return -value if best == "high" else value
+
+    of_models = [badness(of_model) for of_model in figures]
+    least = min(of_models)
+    return [i for i, bad in enumerate(of_models) if bad == least < math.inf and len(figures) > 1]
 
 
 def print_failures(failed: Sequence[Mapping[str, str]], console: Console) -> None:

@@ -22,7 +22,7 @@ from social_implicit_ros.evaluation.report import highlights
 from social_implicit_ros.evaluation.report import page as report_module
 from social_implicit_ros.evaluation.report.highlights import encoded_walls
 from social_implicit_ros.evaluation.report.page import summary
-from social_implicit_ros.evaluation.report.tables import STYLES
+from social_implicit_ros.evaluation.report.tables import STYLES, metric_rows
 from social_implicit_ros.evaluation.tally import Tally, metrics_of
 from social_implicit_ros.prediction.walls import FloorPlan
 from social_implicit_ros.types import Prediction, Tracks
@@ -172,6 +172,26 @@ class TestContent:
     def test_every_metric_is_explained(self):
         assert set(STYLES) == set(metrics_of(Tally.empty([0.4])))
         assert all(style.meaning for style in STYLES.values())
+
+    @pytest.mark.parametrize(
+        ("metric", "values", "best"),
+        [
+            ("mean_fde", (1.0, 2.0), [0]),
+            ("mean_fde", (1.0, 1.0), [0, 1]),
+            ("mean_fde", (None, 2.0), [1]),
+            ("r_avg", (0.9, 0.95), [1]),
+            ("coverage_95", (0.99, 0.93), [1]),
+            ("amv", (0.1, 0.2), [1]),  # the regions of the first model do not cover
+        ],
+    )
+    def test_the_best_models_of_each_metric_are_marked(self, report, metric, values, best):
+        results = json.loads((report.parent / "results.json").read_text())
+        for name, value, coverage in zip(MODELS, values, (0.5, 0.95), strict=True):
+            results["models"][name]["figures"] |= {"coverage_95": coverage, metric: value}
+
+        rows = dict(zip(STYLES, metric_rows(results), strict=True))
+
+        assert rows[metric]["best"] == best
 
     @pytest.mark.parametrize(
         ("coverage", "r_avg", "r_min", "says"),
