@@ -8,19 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from social_implicit_ros.evaluation.faulty_tracker.people import People
+from social_implicit_ros.evaluation.faulty_tracker.simulated_tracker import NOBODY
 from social_implicit_ros.metrics.displacement import mean_path
 from social_implicit_ros.metrics.reliability import confidence_levels, coverage
 from social_implicit_ros.prediction.cloud_fields import CLOUD_FIELDS, confidence_of
-from social_implicit_ros.prediction.scoring.online_evaluation import (
-    MAX_GAP_S,
-    PendingPrediction,
-    PendingPredictions,
-)
-from social_implicit_ros.settings import HistoryLimits
-from social_implicit_ros.tracks.history import TrackHistory
+from social_implicit_ros.prediction.scoring.online_evaluation import MAX_GAP_S
 from social_implicit_ros.tracks.messages.agent_ids import agent_number
 from social_implicit_ros.tracks.messages.point_cloud import point_cloud_array
-from social_implicit_ros.tracks.stamps import stamp_ns_of
+from social_implicit_ros.tracks.stamps import NS_PER_S, stamp_ns_of
 from social_implicit_ros.types import FloatArray, IntArray, Tracks, require_shape
 from social_implicit_ros.uncertainty.ellipses import confidence_to_sigmas
 
@@ -28,8 +24,6 @@ from social_implicit_ros.uncertainty.ellipses import confidence_to_sigmas
 FIELDS = tuple(name for name in CLOUD_FIELDS if name != "z")
 #: Duration and period of the past positions, seconds; the duration covers the model's input.
 PAST_S, PAST_STEP_S = 3.2, 0.1
-#: No recording has more people.
-_MAX_AGENTS = 100_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,44 +141,33 @@ class ScoreSummary:
     inside: float
 
 
-#: A prediction, and the rows of its agents that are in the recording.
-_Content = tuple[PublishedPrediction, list[int]]
-
-
 def score_published(
     predictions: Sequence[PublishedPrediction], recording: Iterable[Tracks]
 ) -> list[ScoredPrediction]:
     """Pairs predictions with the ground truth of a recording, by `agent_number`.
 
-    Both inputs are in order of time. All predictions have the same steps.
+    All predictions have the same steps.
     """
-    times_s = next((p.times_s for p in predictions if len(p.agents)), np.empty(0))
-    past_s = np.arange(-round(PAST_S / PAST_STEP_S), 1) * PAST_STEP_S
-    history = TrackHistory(HistoryLimits(max_agents=_MAX_AGENTS))
-    pending: PendingPredictions[_Content] = PendingPredictions(
-        history, np.concatenate([past_s, times_s]), max_gap_s=MAX_GAP_S, reads_forgotten=True
+    person_of: dict[int, int] = {}  # agent number -> person
+    people = People.of_rows(
+        [
+            (tracks.stamp_ns, person_of.setdefault(agent_number(agent), len(person_of)), x, y)
+            for tracks in recording
+            for agent, (x, y) in zip(tracks.ids, tracks.positions_m.tolist(), strict=True)
+        ],
+        MAX_GAP_S,
     )
-    ids: dict[int, str] = {}  # ids of the agents observed so far, by number
-    waiting = list(reversed(predictions))
-    scored: list[ScoredPrediction] = []
-
-    def add(prediction: PublishedPrediction) -> None:
-        rows = [row for row, number in enumerate(prediction.agents.tolist()) if number in ids]
-        known = [ids[number] for number in prediction.agents[rows].tolist()]
-        pending.add(prediction.stamp_ns, prediction.stamp_ns, known, (prediction, rows))
-
-    for tracks in recording:
-        history.insert(tracks)
-        ids.update((agent_number(agent), agent) for agent in history.ids)
-        while waiting and waiting[-1].stamp_ns <= tracks.stamp_ns:
-            add(waiting.pop())
-        pending.update(tracks.stamp_ns)
-        scored += map(_scored, pending.pop_complete())
-    ids.clear()  # predictions after the end of the recording have no ground truth
-    for prediction in reversed(waiting):
-        add(prediction)
-    pending.finish()
-    return [*scored, *map(_scored, pending.pop_complete())]
+    past_ns = np.round(np.arange(-round(PAST_S / PAST_STEP_S), 1) * PAST_STEP_S * NS_PER_S)
+    scored = []
+    for prediction in predictions:
+        agents = [person_of.get(number, NOBODY) for number in prediction.agents.tolist()]
+        stamps_ns = np.append(prediction.stamp_ns + past_ns.astype(np.int64), prediction.stamps_ns)
+        positions_m = people.positions_at(np.array(agents, dtype=np.int64), stamps_ns)
+        n_past = len(past_ns)
+        scored.append(
+            ScoredPrediction(prediction, positions_m[:, :n_past], positions_m[:, n_past:])
+        )
+    return scored
 
 
 def summarise(scored: Sequence[ScoredPrediction]) -> ScoreSummary:
@@ -209,15 +192,6 @@ def summarise(scored: Sequence[ScoredPrediction]) -> ScoreSummary:
     n_predictions = sum(len(prediction.agents) for prediction in predictions)
     horizon_s = float(predictions[0].times_s[-1]) if predictions else 0.0
     return ScoreSummary(len(agents), n_predictions, n_scored, horizon_s, ade_m, fde_m, inside)
-
-
-def _scored(entry: PendingPrediction[_Content]) -> ScoredPrediction:
-    prediction, rows = entry.content
-    n_times = entry.ground_truth_m.shape[1]
-    positions_m = np.full((len(prediction.agents), n_times, 2), np.nan)
-    positions_m[rows] = entry.ground_truth_m
-    n_past = n_times - len(prediction.times_s)
-    return ScoredPrediction(prediction, positions_m[:, :n_past], positions_m[:, n_past:])
 
 
 ANIMATION_FRAMES, ANIMATION_PERIOD_S = 50, 0.2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,6 +10,9 @@ import numpy as np
 
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.types import FloatArray, IntArray, require_shape
+
+#: An observation: stamp in nanoseconds, person, and x and y in metres.
+Row = tuple[int, int, float, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +37,16 @@ class People:
         require_shape("People", "positions_m", self.positions_m, (*self.stamps_ns.shape, 2))
         if (np.diff(self.stamps_ns) < 0).any():
             raise ValueError("People.stamps_ns descends, expected ascending stamps")
+
+    @classmethod
+    def of_rows(cls, rows: Sequence[Row], max_gap_s: float) -> People:
+        """Sorts one or more observations by time; keeps one position per person and stamp."""
+        stamps_ns, people, x, y = map(np.array, zip(*rows, strict=True))
+        order = np.lexsort((people, stamps_ns))
+        is_new = np.diff(stamps_ns[order]) | np.diff(people[order])
+        order = order[np.append(True, is_new.astype(bool))]
+        positions_m = np.stack([x[order], y[order]], axis=1)
+        return cls(stamps_ns[order], people[order], positions_m, max_gap_s)
 
     def positions_at(self, people: IntArray, stamps_ns: IntArray) -> FloatArray:
         """(A, T, 2) positions in metres of (A,) people at (T,) stamps; NaN if unknown.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from social_implicit_ros.evaluation.faulty_tracker.people import People
+from social_implicit_ros.evaluation.faulty_tracker.people import People, Row
 from social_implicit_ros.evaluation.faulty_tracker.simulated_tracker import (
     NOBODY,
     SimulatedTracks,
@@ -43,8 +43,6 @@ _TIE_M = 1e-6
 #: Speed of the simulated robot, if the recording has no robot, metres per second.
 _PATROL_M_S = 0.5
 
-#: Stamp in nanoseconds, person, and x and y in metres.
-_Row = tuple[int, int, float, float]
 #: Function of a tick, the history of its predictor, and the pose of the ground truth's frame in the
 #: history's coordinates, which corrections of the localisation do not move. Returns the (A,) person
 #: of each agent of the window, or `NOBODY`. A person is present at the tick and assigned to one
@@ -205,8 +203,8 @@ def observed_people(
 ) -> tuple[People, People | None]:
     """The people of a recording in its fixed frame, and the robot if the recording locates it."""
     people: dict[str, int] = {}
-    rows: list[_Row] = []
-    robot: list[_Row] = []
+    rows: list[Row] = []
+    robot: list[Row] = []
     for tracks in moved_tracks(source, settings, left_out):
         for agent, (x, y) in zip(tracks.ids, tracks.positions_m.tolist(), strict=True):
             if agent == ROBOT_ID:
@@ -219,15 +217,4 @@ def observed_people(
         why = "".join(f"; {note}" for note in left_out.notes())
         raise RecordingError(f"{source.path} contains no people to be the ground truth{why}")
     gap_s = source.longest_gap_s(settings.pipeline.track_timeout_s)
-    return _people(rows, gap_s), _people(robot, _ROBOT_GAP_S) if robot else None
-
-
-def _people(rows: list[_Row], max_gap_s: float) -> People:
-    """Sorts rows by time and keeps one position per person and stamp."""
-    stamps_ns, people, x, y = map(np.array, zip(*rows, strict=True))
-    order = np.lexsort((people, stamps_ns))
-    is_new = np.diff(stamps_ns[order]) | np.diff(people[order])
-    order = order[np.append(True, is_new.astype(bool))]
-    return People(
-        stamps_ns[order], people[order], np.stack([x[order], y[order]], axis=1), max_gap_s
-    )
+    return People.of_rows(rows, gap_s), People.of_rows(robot, _ROBOT_GAP_S) if robot else None

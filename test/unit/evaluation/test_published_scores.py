@@ -49,7 +49,6 @@ def test_past_and_ground_truth_are_interpolated_and_nan_in_gaps() -> None:
     expected = np.outer(2.6 + STEPS_S, VELOCITY_M_S)
     np.testing.assert_allclose(scored.ground_truth_m[0, 0], expected[0])
     assert np.isnan(scored.ground_truth_m[0, 1]).all()
-    # Observed again after less than a second: the same track.
     assert np.isnan(scored.ground_truth_m[0, 2]).all()
     np.testing.assert_allclose(scored.present_m, [2.6 * VELOCITY_M_S])
     past_s = 2.6 + np.linspace(-3.2, 0.0, 33)
@@ -61,16 +60,6 @@ def test_past_and_ground_truth_are_interpolated_and_nan_in_gaps() -> None:
 def test_the_ground_truth_of_people_who_leave_ends_with_their_last_observation() -> None:
     recording = [*walk(*every(0.1, 2.0)), *walk(*every(0.1, 9.0)[21:], agent="8")]
     (scored,) = score_published([predict(1.0, 7)], recording)
-    known = np.isfinite(scored.ground_truth_m[0]).all(axis=1)
-    assert known.tolist() == [True, True, False]
-
-
-def test_a_recycled_id_is_another_person() -> None:
-    elsewhere = [
-        Tracks(tracks.stamp_ns, tracks.ids, tracks.positions_m + 50.0)
-        for tracks in walk(*every(0.1, 5.0)[19:])
-    ]
-    (scored,) = score_published([predict(1.0, 7)], [*walk(*every(0.1, 1.8)), *elsewhere])
     known = np.isfinite(scored.ground_truth_m[0]).all(axis=1)
     assert known.tolist() == [True, True, False]
 
