@@ -96,7 +96,6 @@ class Measures:
         error_m: (N, T) distance of the mean position from the ground truth.
         best_m: (N, T) distance of the nearest of the K samples, per step.
         best_ade_m: (N,) ADE of the best sample.
-        missed: (N,) whether no sample ends within `MISS_THRESHOLD_M` of the ground truth.
         levels: (N, T) confidence of the smallest ellipse that covers the ground truth.
         radius_m: (N, T) radius of the circle with the area of the one-sigma ellipse.
         position_m: (N, 2) last observed position.
@@ -112,7 +111,6 @@ class Measures:
     error_m: FloatArray
     best_m: FloatArray
     best_ade_m: FloatArray
-    missed: BoolArray
     levels: FloatArray
     radius_m: FloatArray
     position_m: FloatArray
@@ -133,7 +131,7 @@ class Measures:
                 self.fde_m,
                 self.best_ade_m,
                 self.best_m[:, -1],
-                self.missed,
+                ~(self.best_m[:, -1] <= MISS_THRESHOLD_M),
                 np.full(len(self.levels), self.levels.shape[1]),
                 *((self.levels <= confidence).sum(axis=1) for confidence in CONFIDENCES),
             ]
@@ -170,7 +168,6 @@ def measure(ticks: Sequence[ScoredTick]) -> Measures:
         error_m=distances(mean, ground_truth),
         best_m=best,
         best_ade_m=best_ade,
-        missed=complete & ~(best[:, -1] <= MISS_THRESHOLD_M),
         levels=confidence_levels(mean, covariance, ground_truth, joined_scales(predictions)),
         radius_m=circle_radius_m(covariance),
         position_m=np.concatenate(

@@ -51,8 +51,8 @@ CLASS_NAMES = ("standing", "walking")
 #: Minimum standard deviation of a prediction, metres. Otherwise ellipses of people who do not move
 #: could be too small for any factor.
 FLOOR_M = 0.02
-#: Speeds up to which nobody and from which on everybody runs or rides, m/s, and the factor on their
-#: ellipses. The models were trained on few such people; in recordings of cyclists ellipses are too
+#: Speeds between which people begin to run or ride, m/s, and the factor on the ellipses of those
+#: who do. The models were trained on few such people; in recordings of cyclists ellipses are too
 #: small by about this factor.
 RIDING_M_S, RIDING_FACTOR = (1.5, 2.5), 1.4
 #: Bounds of a radius, relative to that of the Gaussian.

@@ -148,8 +148,8 @@ class Walkers:
     ) -> None:
         """Places the people; `recorded_m` knows their positions `n_before` ticks earlier, too.
 
-        `radii_m` are those of the robot and of a person. `is_attentive` tells of each person of the
-        recording whether they avoid the robot.
+        `radii_m` are those of the robot and of a person. `is_attentive` is True for each person of
+        the recording who avoids the robot.
         """
         self._radii_m, self._n_before = radii_m, n_before
         self._seconds = crowd.period_s / SUBSTEPS

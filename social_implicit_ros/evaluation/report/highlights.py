@@ -28,7 +28,7 @@ SCENE_S, FRAME_S, SCENE_PEOPLE = 24.0, 0.2, 40
 #: and their maximum distance, metres.
 N_WORST, WORST_PEOPLE, WORST_RADIUS_M = 10, 12, 8.0
 #: Of the errors of one person within this time, only the largest is shown, seconds.
-SAME_MOMENT_S = 6.0
+SAME_ERROR_S = 6.0
 #: Map: initial edge of a cell, metres, which doubles until the map has at most this number of
 #: cells, and of columns and rows.
 CELL_M, MAX_CELLS, MAX_CELLS_PER_SIDE = 0.5, 4000, 400
@@ -50,7 +50,7 @@ class Highlights:
         """Begins without ticks; the first of the models is the primary model."""
         names = tuple(models)
         self._scene, self._map = SceneChooser(), TrackMap(names)
-        self._worst = {name: WorstMoments() for name in names}
+        self._worst = {name: LargestErrors() for name in names}
 
     def add(self, batch: Sequence[ScoredTicks], measures: Mapping[str, Measures]) -> None:
         """Adds some ticks of all models, and their errors by model."""
@@ -201,7 +201,7 @@ class _Failure:
     snapshot: Snapshot = field(compare=False)
 
 
-class WorstMoments:
+class LargestErrors:
     """Keeps the predictions with the largest final errors, for one model."""
 
     def __init__(self) -> None:
@@ -224,7 +224,7 @@ class WorstMoments:
         same = [
             known
             for known in self.failures
-            if known.agent == agent and abs(known.stamp_ns - stamp_ns) < SAME_MOMENT_S * NS_PER_S
+            if known.agent == agent and abs(known.stamp_ns - stamp_ns) < SAME_ERROR_S * NS_PER_S
         ]
         primary = next(iter(ticks.values())).forecast
         if agent not in primary.ids or any(known.fde_m >= fde_m for known in same):

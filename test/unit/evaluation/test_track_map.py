@@ -29,7 +29,6 @@ def measures_at(places_m: np.ndarray, fde_m: np.ndarray) -> Measures:
         error_m=fde_m[:, None],
         best_m=nothing,
         best_ade_m=nothing[:, 0],
-        missed=none > 0,
         levels=nothing,
         radius_m=nothing,
         position_m=places_m,
