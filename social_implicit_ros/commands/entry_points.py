@@ -40,8 +40,9 @@ def reports_errors(
         def run(arguments: Sequence[str] | None = None) -> int:
             try:
                 return main(arguments) or 0
-            except (ValueError, FloatingPointError, OSError) as error:
-                print(f"{command}: {printable_text(error_text(error))}", file=sys.stderr)
+            except (ValueError, FloatingPointError, OSError, MemoryError) as error:
+                text = printable_text(error_text(error)) or "not enough memory"
+                print(f"{command}: {text}", file=sys.stderr)
                 return INVALID
             except KeyboardInterrupt:
                 print(f"{command}: {interrupted}", file=sys.stderr)

@@ -93,7 +93,10 @@ INVALID_REQUESTS = {
     "replay_tracks": ["gone.mcap", "{text} --rate 0", "{text} --tracker nobodys"],
     "social_implicit_demo": ["--model nobodys", "--out {text}"],
     "tracks_to_bag": ["gone.txt --out bag", "{text} --out {text}", "{text} --out bag --topic a-b"],
-    "evaluate_bag": ["gone.mcap --out out", "{text} --out out --model nobodys"],
+    "evaluate_bag": [
+        *("gone.mcap --out out", "{text} --out out --model nobodys"),
+        *("{text} --out out --columns a", "{text} --out out --tick-rate nan"),
+    ],
     "evaluate_navigation": ["gone.mcap --out out", "{text} --out out --model nobodys"],
     "evaluate_dataset": ["--data gone", "--data {data} --model nobodys"],
     "evaluate_calibration": ["gone.mcap", "{text} --model nobodys", "--data gone"],
@@ -140,6 +143,24 @@ def test_an_invalid_request_is_named_in_one_line_with_exit_code_2(
     said = capfd.readouterr().err
     assert code == 2, said
     assert f"{command}: " in said.splitlines()[-1] and "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (ValueError("no such\x1b[2J thing"), 2, "no such\\x1b[2J thing"),
+        (MemoryError(), 2, "not enough memory"),
+        (MemoryError("Unable to allocate 36 GiB"), 2, "Unable to allocate 36 GiB"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_an_error_is_one_line_and_an_exit_code(error, code, text, capsys):
+    @entry_points.reports_errors("the_command")
+    def main(arguments):
+        raise error
+
+    assert main([]) == code
+    assert capsys.readouterr().err == f"the_command: {text}\n"
 
 
 def test_every_module_that_runs_exits_with_the_code_of_its_main():

@@ -132,8 +132,6 @@ def names_all(header: Sequence[str], wanted: Sequence[str]) -> bool:
 def _wanted_places(
     header: Sequence[str] | None, n_columns: int, wanted: Sequence[str]
 ) -> list[int]:
-    if len(wanted) != 4:
-        raise ColumnsError("needs four names in --columns: of frame or time, id, x and y")
     found = []
     for name in wanted:
         if header is not None and name in header:

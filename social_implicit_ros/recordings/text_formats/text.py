@@ -52,12 +52,17 @@ class TextFormat:
     columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Checks the rate; raises RecordingError naming the option."""
+        """Checks rate and columns; raises RecordingError naming the option."""
         rate_hz = self.frames_per_second
         if rate_hz is not None and not _is_rate(rate_hz):
             raise RecordingError(f"frames per second is {rate_hz}, expected 0.001 to 100000")
         if rate_hz is not None and self.is_in_seconds:
             raise RecordingError("give --seconds or --frames-per-second: seconds have no rate")
+        if len(self.columns) not in (0, 4):
+            raise RecordingError(
+                f"--columns has {len(self.columns)} names, expected four: of frame or time, id, x "
+                "and y"
+            )
 
 
 @dataclass(frozen=True, eq=False)

@@ -229,8 +229,16 @@ def test_a_number_is_the_same_id_however_it_is_written(tmp_path: Path) -> None:
     [
         ("time,id,x,y\n0,1,0,0\n", TextFormat(15.0), "leave --frames-per-second out"),
         ("t_ms,id,x,y\n0,1,0,0\n", TextFormat(is_in_seconds=True), "1000 in a second.*--seconds"),
-        ('{"track": {"f": 0, "p": 1, "x": 0, "y": 0}}', TextFormat(columns=("f",)), "--columns"),
-        (array_header((1, 2, 2)) + bytes(32), TextFormat(columns=("f",)), "--columns"),
+        (
+            '{"track": {"f": 0, "p": 1, "x": 0, "y": 0}}',
+            TextFormat(columns=("f", "p", "x", "y")),
+            "--columns",
+        ),
+        (
+            array_header((1, 2, 2)) + bytes(32),
+            TextFormat(columns=("f", "p", "x", "y")),
+            "--columns",
+        ),
     ],
 )
 def test_an_option_that_a_file_does_not_need_is_refused(
