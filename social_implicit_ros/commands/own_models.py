@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from social_implicit_ros.commands.entry_points import reports_errors
-from social_implicit_ros.commands.options import duration_s
+from social_implicit_ros.commands.options import duration_s, non_negative_float
 from social_implicit_ros.models.card import ModelCard, file_sha256
 from social_implicit_ros.models.model_file import MAX_FILE_BYTES, ModelFileError, open_session
 from social_implicit_ros.models.onnx_model import OnnxModel
@@ -139,7 +139,9 @@ def import_checkpoint(arguments: Sequence[str] | None = None) -> None:
         "scale of the noise in each zone (default: 0.05 1 4 8; the released eth checkpoint needs "
         "0.175 1.5 4 8)"
     )
-    add("--noise-weights", type=float, nargs=4, default=(0.05, 1, 4, 8), metavar="W", help=text)
+    weights = (0.05, 1.0, 4.0, 8.0)
+    kind = non_negative_float
+    add("--noise-weights", type=kind, nargs=4, default=weights, metavar="W", help=text)
     options = parser.parse_args(arguments)
     # Not before the options are read: torch takes seconds.
     from social_implicit_ros.training.export import save_model

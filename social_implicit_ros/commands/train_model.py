@@ -17,7 +17,7 @@ from rich.table import Table
 from social_implicit_ros.commands import options as opt
 from social_implicit_ros.commands.entry_points import reports_errors
 from social_implicit_ros.evaluation.terminal import progress_bar
-from social_implicit_ros.models.card import ModelCard
+from social_implicit_ros.models.card import MAX_NAME, ModelCard
 from social_implicit_ros.models.onnx_model import OnnxModel
 from social_implicit_ros.models.registry import DEFAULT_MODEL, model_path
 from social_implicit_ros.prediction.replay_settings import load_choices
@@ -141,6 +141,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.name and Path(options.name).name != options.name:
         parser.error(f"--name is {options.name!r}: give its folder with --out")
+    if options.name and len(options.name) > MAX_NAME:
+        parser.error(f"--name has {len(options.name)} characters, expected at most {MAX_NAME}")
     return options
 
 

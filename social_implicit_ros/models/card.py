@@ -31,7 +31,9 @@ _RANGES: dict[str, tuple[float, float]] = {
     "n_predicted": (1, 1000),
     "interaction_range_m": (0.0, 1e7),
 }
-_MAX_CHARACTERS = {"name": 200, "architecture": 200, "description": 10_000, "sha256": 64}
+#: Maximum length of a name, in characters.
+MAX_NAME = 200
+_MAX_CHARACTERS = {"name": MAX_NAME, "architecture": 200, "description": 10_000, "sha256": 64}
 
 
 @dataclass(frozen=True)

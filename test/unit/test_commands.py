@@ -102,11 +102,17 @@ INVALID_REQUESTS = {
     "evaluate_calibration": ["gone.mcap", "{text} --model nobodys", "--data gone"],
     "metric_sensitivity": ["--data gone", "--data {data} --model nobodys"],
     "metric_demo": ["--out {data}"],
-    "import_checkpoint": ["gone.pth --out a.onnx", "{text} --out a.onnx"],
+    "import_checkpoint": [
+        *("gone.pth --out a.onnx", "{text} --out a.onnx"),
+        "{text} --out a.onnx --noise-weights 1 nan 1 1",
+    ],
     "make_card": ["gone.onnx --step-s 0.4", "{text} --step-s 0.4"],
     "train_benchmark": ["--data gone --out out", "--data {data} --out {text}"],
     "train_social_zone": ["--data gone --out out", "--data {data} --ablation nothing"],
-    "train_model": ["--bags gone.mcap --out out", "--bags {text} --out out --model nobodys"],
+    "train_model": [
+        *("--bags gone.mcap --out out", "--bags {text} --out out --model nobodys"),
+        "--bags {text} --out out --name " + "x" * 201,
+    ],
 }
 NEEDED = {
     **dict.fromkeys(("predictor_node", "replay_tracks", "social_implicit_demo"), "rclpy"),
