@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 
@@ -22,7 +21,6 @@ from social_implicit_ros.recordings.bag import BagReader, RecordingError, opened
 from social_implicit_ros.recordings.definitions import definitions_of, ensure_definition
 from social_implicit_ros.recordings.fixed_frame import transform_connections
 from social_implicit_ros.recordings.left_out import LeftOut
-from social_implicit_ros.recordings.storage import Topic
 from social_implicit_ros.recordings.text_formats.text import load_recording, text_tracks
 from social_implicit_ros.recordings.track_source import TrackSource, decoder_of
 from social_implicit_ros.settings import PredictorConfig
@@ -67,9 +65,8 @@ class RobotArrival:
     """A message of the robot's odometry; attributes as in `TracksArrival`."""
 
     received_ns: int
-    tracks: Tracks | None
+    tracks: Tracks
     frame_id: str
-    unusable: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,20 +86,21 @@ class TransformsArrival:
 
 @dataclass(frozen=True, eq=False)
 class PlanArrival:
-    """A message of the robot's plan.
-
-    Attributes:
-        received_ns: receive time on the recording's clock, integer nanoseconds.
-        plan: None if the message has none, or cannot be used.
-        unusable: reason why it cannot be used, or ''.
-    """
+    """A message of the robot's plan; None if it has none, or cannot be used."""
 
     received_ns: int
     plan: RobotPlan | None
-    unusable: str = ""
 
 
-Arrival = TracksArrival | RobotArrival | TransformsArrival | PlanArrival
+@dataclass(frozen=True, eq=False)
+class RefusedArrival:
+    """A message about the robot that cannot be used."""
+
+    received_ns: int
+    refusal: Refusal
+
+
+Arrival = TracksArrival | RobotArrival | TransformsArrival | PlanArrival | RefusedArrival
 
 
 def arrivals_of(source: TrackSource) -> Iterator[Arrival]:
@@ -174,11 +172,9 @@ def _moved_tracks(
         if isinstance(arrival, TransformsArrival):
             with suppress(ValueError):  # the buffer counts them
                 transforms.add(arrival.data, is_static=arrival.is_static)
-        elif isinstance(arrival, PlanArrival):
-            continue
-        elif isinstance(arrival, RobotArrival) and arrival.unusable:
-            left_out.add_other(unreadable_odometry(arrival))
-        elif (tracks := arrival.tracks) is not None:
+        elif isinstance(arrival, RefusedArrival):
+            left_out.add_other(arrival.refusal)
+        elif not isinstance(arrival, PlanArrival) and (tracks := arrival.tracks) is not None:
             by_arrival = settings.stamp_source == "arrival" or tracks.stamp_ns <= 0
             if by_arrival and isinstance(arrival, TracksArrival):
                 tracks = replace(tracks, stamp_ns=arrival.received_ns)
@@ -201,11 +197,6 @@ def _robot_by_transforms(
     except TransformUnavailableError:
         return
     yield Tracks(stamp_ns, (ROBOT_ID,), pose.translation_m[None, :2])
-
-
-def unreadable_odometry(arrival: RobotArrival) -> Refusal:
-    """The refusal of an odometry message that cannot be decoded."""
-    return Refusal("odometry", f"odometry cannot be read: {arrival.unusable}")
 
 
 def why_empty(source: TrackSource, start_s: float, duration_s: float | None) -> str:
@@ -258,15 +249,12 @@ def deliver(arrival: Arrival, predictor: Predictor, transforms: TransformBuffer)
             return Update(refusals=[Refusal("transforms", text)])
     elif isinstance(arrival, PlanArrival):
         predictor.robot_plan = arrival.plan
-        if arrival.unusable:
-            text = f"the robot's plan cannot be used: {arrival.unusable}"
-            return Update(refusals=[Refusal("plan", text)])
-    elif isinstance(arrival, RobotArrival) and arrival.unusable:
-        return Update(refusals=[unreadable_odometry(arrival)])
+    elif isinstance(arrival, RefusedArrival):
+        return Update(refusals=[arrival.refusal])
+    elif isinstance(arrival, RobotArrival):
+        return predictor.add_robot(arrival.tracks, arrival.frame_id, arrival.received_ns)
     elif arrival.tracks is not None:
         tracks, now_ns = arrival.tracks, arrival.received_ns
-        if isinstance(arrival, RobotArrival):
-            return predictor.add_robot(tracks, arrival.frame_id, now_ns)
         if predictor.config.stamp_source == "arrival":
             tracks = replace(tracks, stamp_ns=now_ns)
         return predictor.add_tracks(tracks, arrival.frame_id, now_ns)
@@ -310,19 +298,17 @@ def delivered(
 def _bag_arrivals(
     source: TrackSource, tracker: TrackerSpec, reader: BagReader
 ) -> Iterator[Arrival]:
-    wanted = (source.topic, tracker.message_type)
-    tracks = [topic for topic in reader.topics if (topic.topic, topic.msgtype) == wanted]
-    decoders = dict.fromkeys(tracks, decoder_of(tracker, reader).decode)
-    plans: list[Topic] = []
+    tracks = reader.find(source.topic, tracker.message_type)
+    decode = decoder_of(tracker, reader).decode
+    odometry = plan = None
     if source.robot is not None:
         # The topic is empty if the robot's position comes from transforms.
-        odometry = [topic for topic in reader.topics if topic.topic == source.robot.topic]
-        decoders = dict.fromkeys(odometry, partial(_decode_odometry, reader)) | decoders
-        plans = [topic for topic in reader.topics if topic.topic == source.robot.plan]
+        odometry = reader.find(source.robot.topic, ODOMETRY)
+        if odometry is not None:
+            ensure_definition(reader, ODOMETRY)
+        plan = reader.find(source.robot.plan, PATH)
         ensure_definition(reader, PATH)
         plan_decoder = PlanDecoder(definitions_of(reader.typestore, PATH))
-        if odometry:
-            ensure_definition(reader, ODOMETRY)
     moving, static = transform_connections(reader)
     for _, recorded_ns, data in reader.messages(static) if static else ():
         yield TransformsArrival(recorded_ns, data, is_static=True)
@@ -331,25 +317,19 @@ def _bag_arrivals(
     if source.is_part:
         first_ns, end_ns = source.start_ns - _HEAD_START_NS, source.end_ns + 1
     n_read, clock = 0, _ReceiveClock(source)
-    topics = [*decoders, *moving, *plans]
+    topics = [*filter(None, [tracks, odometry, plan]), *moving]
     for topic, recorded_ns, data in reader.messages(topics, first_ns, end_ns):
-        if topic in plans:
-            yield _plan_arrival(plan_decoder, clock.received_ns(recorded_ns), data)
-            continue
-        if topic not in decoders:
-            yield TransformsArrival(clock.received_ns(recorded_ns), data, is_static=False)
-            continue
-        is_tracks = topic in tracks
-        if is_tracks and source.is_part and recorded_ns < source.start_ns:
-            continue
-        n_read += is_tracks
-        decoded, unusable = _decoded(decoders[topic], data)
-        received_ns = clock.received_ns(recorded_ns, decoded.tracks)
-        content = (received_ns, decoded.tracks, decoded.frame_id)
-        if is_tracks:
-            yield TracksArrival(*content, decoded.skipped, unusable)
+        if topic is tracks:
+            if source.is_part and recorded_ns < source.start_ns:
+                continue
+            n_read += 1
+            yield _tracks_arrival(decode, clock, recorded_ns, data)
+        elif topic is odometry:
+            yield _robot_arrival(reader, clock, recorded_ns, data)
+        elif topic is plan:
+            yield from _plan_arrivals(plan_decoder, clock.received_ns(recorded_ns), data)
         else:
-            yield RobotArrival(*content, unusable)
+            yield TransformsArrival(clock.received_ns(recorded_ns), data, is_static=False)
     if n_read < source.n_messages and not (source.is_part or source.problem):
         raise RecordingError(
             f"{source.path} is damaged: of the {source.n_messages} messages in its index "
@@ -373,25 +353,37 @@ class _ReceiveClock:
         return self._now_ns
 
 
-def _decode_odometry(reader: BagReader, data: bytes) -> DecodedMessage:
-    message = reader.deserialize(data, ODOMETRY)
-    return DecodedMessage(robot_from_odometry(message), message.header.frame_id, Counter())
-
-
-def _plan_arrival(decoder: PlanDecoder, received_ns: int, data: bytes) -> PlanArrival:
+def _tracks_arrival(
+    decode: Callable[[bytes], DecodedMessage], clock: _ReceiveClock, recorded_ns: int, data: bytes
+) -> TracksArrival:
     try:
-        return PlanArrival(received_ns, decoder.decode(data, received_ns))
+        decoded = decode(data)
     except Exception as error:  # noqa: BLE001 (damaged bytes; the node continues, too)
-        return PlanArrival(received_ns, None, _reason(error))
+        return TracksArrival(clock.received_ns(recorded_ns), None, "", Counter(), _reason(error))
+    received_ns = clock.received_ns(recorded_ns, decoded.tracks)
+    return TracksArrival(received_ns, decoded.tracks, decoded.frame_id, decoded.skipped)
+
+
+def _robot_arrival(
+    reader: BagReader, clock: _ReceiveClock, recorded_ns: int, data: bytes
+) -> RobotArrival | RefusedArrival:
+    try:
+        message = reader.deserialize(data, ODOMETRY)
+        robot = robot_from_odometry(message)
+    except Exception as error:  # noqa: BLE001 (damaged bytes; the node continues, too)
+        refusal = Refusal("odometry", f"odometry cannot be read: {_reason(error)}")
+        return RefusedArrival(clock.received_ns(recorded_ns), refusal)
+    return RobotArrival(clock.received_ns(recorded_ns, robot), robot, message.header.frame_id)
+
+
+def _plan_arrivals(decoder: PlanDecoder, received_ns: int, data: bytes) -> list[Arrival]:
+    try:
+        return [PlanArrival(received_ns, decoder.decode(data, received_ns))]
+    except Exception as error:  # noqa: BLE001 (damaged bytes; the node continues, too)
+        refusal = Refusal("plan", f"the robot's plan cannot be used: {_reason(error)}")
+        # The earlier plan ends all the same.
+        return [PlanArrival(received_ns, None), RefusedArrival(received_ns, refusal)]
 
 
 def _reason(error: Exception) -> str:
     return (str(error) or type(error).__name__)[:_LONGEST_REASON]
-
-
-def _decoded(decode: Callable[[bytes], DecodedMessage], data: bytes) -> tuple[DecodedMessage, str]:
-    """The decoded message and ''; or an empty message and the reason why it cannot be decoded."""
-    try:
-        return decode(data), ""
-    except Exception as error:  # noqa: BLE001 (damaged bytes; the node continues, too)
-        return DecodedMessage(None, "", Counter()), _reason(error)

@@ -119,6 +119,11 @@ class BagReader:
             for number, topic in parts:
                 self._topics[number][topic] = self.topics[-1]
 
+    def find(self, topic: str, message_type: str) -> Topic | None:
+        """The topic with messages of a type; None if there is none."""
+        found = (t for t in self.topics if (t.topic, t.msgtype) == (topic, message_type))
+        return next(found, None)
+
     def messages(
         self, topics: Collection[Topic], start_ns: int | None = None, stop_ns: int | None = None
     ) -> Iterator[Entry]:
