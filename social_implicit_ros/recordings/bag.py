@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import glob
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
@@ -102,22 +103,20 @@ class BagReader:
         self.path, self.problem = path, problem
         self.typestore = get_typestore(Stores.EMPTY)
         self.end_ns = max((file.end_ns for file in files), default=0)
-        joined: dict[tuple[str, str], list[tuple[int, Topic]]] = {}
-        for number, file in enumerate(files):
-            for topic in file.topics:
-                joined.setdefault((topic.topic, topic.msgtype), []).append((number, topic))
         self._files = files
-        #: For each file: its topic -> the joined topic.
-        self._topics: list[dict[Topic, Topic]] = [{} for _ in files]
-        self.topics = []
-        for (name, _), parts in joined.items():
-            defined = next((topic for _, topic in parts if topic.definition), parts[0][1])
-            count = sum(topic.msgcount for _, topic in parts)
-            if sum(other == name for other, _ in joined) == 1:
+        same: dict[tuple[str, str], list[Topic]] = {}
+        for topic in (topic for file in files for topic in file.topics):
+            same.setdefault((topic.topic, topic.msgtype), []).append(topic)
+        types_of = Counter(name for name, _ in same)
+        #: Topic of a file -> the topic of the recording.
+        self._joined: dict[Topic, Topic] = {}
+        for (name, _), parts in same.items():
+            defined = next((topic for topic in parts if topic.definition), parts[0])
+            count = sum(topic.msgcount for topic in parts)
+            if types_of[name] == 1:
                 count = max(count, stated.get(name, 0))
-            self.topics.append(replace(defined, msgcount=count))
-            for number, topic in parts:
-                self._topics[number][topic] = self.topics[-1]
+            self._joined |= dict.fromkeys(parts, replace(defined, msgcount=count))
+        self.topics = list(dict.fromkeys(self._joined.values()))
 
     def find(self, topic: str, message_type: str) -> Topic | None:
         """The topic with messages of a type; None if there is none."""
@@ -128,10 +127,10 @@ class BagReader:
         self, topics: Collection[Topic], start_ns: int | None = None, stop_ns: int | None = None
     ) -> Iterator[Entry]:
         """Messages with `start_ns <= record time < stop_ns`, uncompressed."""
-        for file, joined in zip(self._files, self._topics, strict=True):
-            wanted = {topic for topic, whole in joined.items() if whole in topics}
+        for file in self._files:
+            wanted = {topic for topic in file.topics if self._joined[topic] in topics}
             for topic, recorded_ns, data in file.messages(wanted, start_ns, stop_ns):
-                yield joined[topic], recorded_ns, decompress_message(data)
+                yield self._joined[topic], recorded_ns, decompress_message(data)
 
     def deserialize(self, data: bytes, message_type: str) -> Any:
         """Deserialises a message; its definition must be loaded."""

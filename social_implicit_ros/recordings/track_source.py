@@ -38,7 +38,7 @@ from social_implicit_ros.types import SkipReason
 from social_implicit_ros.untrusted_files import did_you_mean, short_text
 
 #: Types that are not only used for tracks: a topic of a more specific type is preferred.
-GENERIC_TYPES = (POINT_CLOUD, "visualization_msgs/msg/MarkerArray")
+_GENERIC_TYPES = (POINT_CLOUD, "visualization_msgs/msg/MarkerArray")
 #: Difference between record time and header stamp above which they are of two clocks, seconds.
 _OTHER_CLOCK_S = 10.0
 
@@ -248,7 +248,7 @@ def _choose_topic(
     else:
         fitting = [topic for topic in fitting if not _is_own_output(topic.topic)]
         candidates = list({t.topic: t for t in reversed(fitting) if t.msgcount}.values())
-        candidates = [topic for topic in candidates if topic.msgtype not in GENERIC_TYPES] or [
+        candidates = [topic for topic in candidates if topic.msgtype not in _GENERIC_TYPES] or [
             topic for topic in candidates if _may_be_tracks(reader, topic, specs[topic.msgtype])
         ]
     if len(candidates) == 1:
