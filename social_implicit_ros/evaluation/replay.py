@@ -144,9 +144,14 @@ class _Follower:
         )
         self._evaluation = SelfEvaluation(self._pipeline, window_s=config.self_evaluation_window_s)
         self._numbers, self.steps = AgentNumbers(), steps_of(model, config)
+        self._n_resets = 0
 
     def predict(self, tick: Tick, predictor: Predictor, frame_id: str) -> tuple[Tick, Forecast]:
         """Repeats the newest tick of the predictor."""
+        n_resets = predictor.history.n_resets
+        if n_resets > self._n_resets:
+            self._evaluation.reset()
+            self._n_resets = n_resets
         own = self._pipeline.repeat(tick, predictor.pipeline)
         if self._pipeline.adaptive is not None:
             self._evaluation.observe(own)

@@ -168,4 +168,5 @@ class Predictor(TrackIntake):
 
     def _forget_histories(self) -> None:
         super()._forget_histories()
+        self.evaluation.reset()
         self.last_tick = None

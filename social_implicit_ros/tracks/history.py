@@ -53,8 +53,8 @@ class TrackHistory:
         #: Called before tracks are forgotten or restarted, with the stamp of their newest
         #: observation, while `observed_m` still knows them.
         self.before_forgetting: list[Callable[[int], None]] = []
-        #: Called after every agent was forgotten.
-        self.on_reset: list[Callable[[], None]] = []
+        #: Total number of resets.
+        self.n_resets = 0
         #: Agents that are remembered but left out of windows, with the reason.
         self.hidden: Mapping[str, SkipReason] = {}
         #: Agents with exactly constant positions, which are probably not where they are now.
@@ -79,8 +79,7 @@ class TrackHistory:
         """Forgets every agent."""
         self._announce_forgetting(self._rows())
         self._clear()
-        for listener in self.on_reset:
-            listener()
+        self.n_resets += 1
 
     def _clear(self) -> None:
         least = _PER_SPACING * self._n_steps

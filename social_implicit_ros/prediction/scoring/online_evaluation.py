@@ -305,7 +305,6 @@ class SelfEvaluation:
         self._scored_ns: int | None = None  # the last tick at which positions were scored
         self._motionless = MotionlessTracks()
         self.window = ScoreWindow(self._steps.times_s, window_s)
-        pipeline.history.on_reset.append(self.reset)
 
     def observe(self, tick: Tick) -> ScoredPositions | None:
         """Scores the ground truth known at a tick, learns, and adds the tick if one is due.
@@ -327,7 +326,7 @@ class SelfEvaluation:
         return scored
 
     def reset(self) -> None:
-        """Drops pending predictions, scores and errors at this site, as a reset history does."""
+        """Drops all pending predictions, scores and errors at this site."""
         self._pending.clear()
         if self._pipeline.site_errors is not None:
             self._pipeline.site_errors.reset()
