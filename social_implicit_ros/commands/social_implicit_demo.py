@@ -32,6 +32,7 @@ from social_implicit_ros.evaluation.benchmark.calibration import (
 )
 from social_implicit_ros.evaluation.published import (
     PublishedPrediction,
+    ScoredPrediction,
     ScoreSummary,
     excerpt,
     longest_seen,
@@ -236,13 +237,6 @@ def _report(
     if len(predictions) < 2:
         log = tail(out / "node.log")
         raise DemoError(f"{len(predictions)} predictions arrived; the node says:\n{log}")
-    # Imported here: matplotlib takes longer than everything else before the first prediction.
-    from social_implicit_ros.evaluation.report.picture import (
-        view_of,
-        write_animation,
-        write_picture,
-    )
-
     others = default_models()
     request = Request(
         models=tuple(dict.fromkeys((arguments.model or others[0], *others))),
@@ -260,23 +254,41 @@ def _report(
     cases = recording_cases([source.path], replace(request, models=(model,)))
     ways = compare_calibrations(cases, request.settings, console)[model][str(source.path)]
     console.print(_table(summary, ways, len(predictions), listener.diagnostics))
-    names = filter(None, (show.description, listener.diagnostics.get("model")))
+    with console.status("drawing"):
+        files = _draw(scored, summary, show, listener.diagnostics.get("model"), out)
+    console.print("Written: {} and {}".format(*files))
+    report_on(show.recording.path, request, out, console)
+    console.print(f"Written: {out / 'report.html'}, to look at in a browser")
+
+
+def _draw(
+    scored: Sequence[ScoredPrediction],
+    summary: ScoreSummary,
+    show: Show,
+    model: str | None,
+    out: Path,
+) -> tuple[Path, Path]:
+    """Draws the most complete prediction, and an animation of the time around it."""
+    # Imported here: matplotlib takes longer than everything else before the first prediction.
+    from social_implicit_ros.evaluation.report.picture import (
+        view_of,
+        write_animation,
+        write_picture,
+    )
+
     view = view_of(
         scored,
         title=f"Where people will be in the next {summary.horizon_s:.1f} s",
-        subtitle="  ·  ".join(names),
+        subtitle="  ·  ".join(filter(None, (show.description, model))),
         floor_plan=show.floor_plan,
     )
     adapted = scored[int(ADAPTED * len(scored)) :]
     best = most_complete(adapted)
     shown = excerpt(adapted, best)
     picture, animation = out / "prediction.png", out / "prediction.gif"
-    with console.status("drawing"):
-        write_picture(picture, adapted[best], view)
-        write_animation(animation, shown, replace(view, highlighted=longest_seen(shown)))
-    console.print(f"Written: {picture} and {animation}")
-    report_on(show.recording.path, request, out, console)
-    console.print(f"Written: {out / 'report.html'}, to look at in a browser")
+    write_picture(picture, adapted[best], view)
+    write_animation(animation, shown, replace(view, highlighted=longest_seen(shown)))
+    return picture, animation
 
 
 def _table(

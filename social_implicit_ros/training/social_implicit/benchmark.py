@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +58,14 @@ def train_split(
     torch.manual_seed(settings.seed)
     model = SocialImplicit()
     best = trainer.train(model, training, validation, settings, on_epoch=on_epoch)
-    name = f"{ARCHITECTURE}_{split}"
-    purpose = f"For the benchmark: {split} is left out of training and validation."
-    if split == ROBOT_SPLIT:
-        name, purpose = ARCHITECTURE, "For robots: trained on all recordings, ETH at its true rate."
+    name = ARCHITECTURE if split == ROBOT_SPLIT else f"{ARCHITECTURE}_{split}"
     path = out / f"{name}.onnx"
+    purpose = (
+        "For robots: trained on all recordings, ETH at its true rate."
+        if split == ROBOT_SPLIT
+        else f"For the benchmark: {split} is left out of training and validation."
+    )
     given = "" if epochs is None else f" --epochs {epochs}"
-    parts = {"training": training, "validation": validation}
     save_model(
         social_implicit_graph(model),
         path,
@@ -74,22 +75,33 @@ def train_split(
         parameters=used_parameters(model),
         noise_sequence=NOISE_SEQUENCE,
         training={
-            "command": f"train_benchmark --split {split} --seed {settings.seed}{given} "
-            "--data DIR --out DIR",
-            "split": split,
-            "recordings": list(split_recordings(split)),
-            "scenes": {part: len(scenes) for part, scenes in parts.items()},
-            "agents": {part: sum(map(len, scenes)) for part, scenes in parts.items()},
-            "settings": dataclasses.asdict(settings),
-            "loss": "nearest of K samples of a scene (IMLE), plus Social-Loss",
-            "loss_weights": WEIGHTS,
-            "augmentation": "one of seven per scene, as in the paper",
-            "chosen_epoch": best.number,
-            "torch": torch.__version__,
+            "command": f"train_benchmark --split {split} --seed {seed}{given} --data DIR --out DIR",
+            **_provenance(split, {"training": training, "validation": validation}, settings, best),
         },
         metrics=_metrics(model, data, split, validation),
     )
     return path, best
+
+
+def _provenance(
+    split: str,
+    parts: Mapping[str, Sequence[FloatArray]],
+    settings: trainer.Settings,
+    best: trainer.Epoch,
+) -> dict[str, Any]:
+    """What the model was trained on, and how."""
+    return {
+        "split": split,
+        "recordings": list(split_recordings(split)),
+        "scenes": {part: len(scenes) for part, scenes in parts.items()},
+        "agents": {part: sum(map(len, scenes)) for part, scenes in parts.items()},
+        "settings": dataclasses.asdict(settings),
+        "loss": "nearest of K samples of a scene (IMLE), plus Social-Loss",
+        "loss_weights": WEIGHTS,
+        "augmentation": "one of seven per scene, as in the paper",
+        "chosen_epoch": best.number,
+        "torch": torch.__version__,
+    }
 
 
 def _metrics(
