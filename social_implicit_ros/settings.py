@@ -85,11 +85,14 @@ class HistoryLimits(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        n_observations = self.max_agents * self.max_history
-        if n_observations > _MAX_OBSERVATIONS:
+        self._limit_product("max_agents", "max_history", _MAX_OBSERVATIONS, "all observations are")
+
+    def _limit_product(self, first: str, second: str, most: int, what: str) -> None:
+        product = getattr(self, first) * getattr(self, second)
+        if product > most:
             raise ParameterError(
-                f"max_agents times max_history is {n_observations}, expected at most "
-                f"{_MAX_OBSERVATIONS}, as all observations are kept in memory: lower one of the two"
+                f"{first} times {second} is {product}, expected at most {most}, as {what} kept in "
+                "memory: lower one of the two"
             )
 
 
@@ -167,13 +170,8 @@ class PipelineConfig(HistoryLimits):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        n_trajectories = self.n_samples * self.max_agents
-        if n_trajectories > _MAX_TRAJECTORIES:
-            raise ParameterError(
-                f"n_samples times max_agents is {n_trajectories}, expected at most "
-                f"{_MAX_TRAJECTORIES}, as all trajectories of a tick are in memory at once: lower "
-                "one of the two"
-            )
+        of_a_tick = "all trajectories of a tick are"
+        self._limit_product("n_samples", "max_agents", _MAX_TRAJECTORIES, of_a_tick)
 
 
 @dataclass(frozen=True)
