@@ -66,6 +66,7 @@ _COLUMNS = {
     "frozen": ("frozen", 100.0, "{:.1f}"),
     "intrusion": ("near", 100.0, "{:.1f}"),
 }
+_HEADINGS = [heading for heading, _, _ in _COLUMNS.values()]
 #: Metrics that are printed with their interval.
 _WITH_INTERVAL = ("collision", "time")
 
@@ -138,7 +139,8 @@ def _print(results: Mapping[str, Any], console: Console, trial: Trial, model: st
         if len(results["recordings"]) > 1:
             console.print(_by_recording(planner, predictors, results["recordings"]))
         regions = f"{model}, regions"
-        table = _table(f"{planner} planner: settings with {regions}, tuning episodes", "")
+        title = f"{planner} planner: settings with {regions}, tuning episodes"
+        table = _table(title, "", "setting", *_HEADINGS)
         for entry in predictors[regions]["frontier"]:
             table.add_row("", entry["setting"].partition(", ")[2], *_cells(entry["tuning"]))
         console.print(table)
@@ -156,7 +158,7 @@ def _print(results: Mapping[str, Any], console: Console, trial: Trial, model: st
 
 def _chosen(title: str, predictors: Mapping[str, Any], kind: str) -> Table:
     """Metrics at the chosen settings in the test episodes; `kind` is `test` or `REACTIVE`."""
-    table = _table(title, "predictor", "against cv")
+    table = _table(title, "predictor", "setting", *_HEADINGS, "against cv")
     for name, row in predictors.items():
         metrics, compared = row[kind], row if kind == "test" else row[kind]
         if metrics is not None:
@@ -168,14 +170,12 @@ def _chosen(title: str, predictors: Mapping[str, Any], kind: str) -> Table:
 
 def _planned(planner: str, predictors: Mapping[str, Any]) -> Table:
     """The crowd that reacts, with the robot's plan and minus without."""
-    table = Table(
-        title=f"{planner} planner: the crowd that reacts, where predictions know the robot's plan; "
+    title = (
+        f"{planner} planner: the crowd that reacts, where predictions know the robot's plan; "
         "below, the difference to its position alone, with 95 % intervals"
     )
-    table.add_column("predictor", overflow="fold", min_width=15)
     columns = {key: _COLUMNS[key] for key in ("collision", "time", "frozen")}
-    for heading, _, _ in columns.values():
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = _table(title, "predictor", *(heading for heading, _, _ in columns.values()))
     for name, row in predictors.items():
         if row[PLANNED] is not None:
             for label, values in ((name, row[PLANNED]["with"]), ("", row[PLANNED]["difference"])):
@@ -189,15 +189,14 @@ def _planned(planner: str, predictors: Mapping[str, Any]) -> Table:
 
 
 def _frontier(planner: str, predictors: Mapping[str, Any]) -> Table:
-    table = Table(
-        title=f"{planner} planner: collisions % / time of the test episodes at the setting with "
-        "the fewest collisions of those that took at most this time in the tuning episodes"
+    title = (
+        f"{planner} planner: collisions % / time of the test episodes at the setting with the "
+        "fewest collisions of those that took at most this time in the tuning episodes"
     )
-    table.add_column("predictor", overflow="fold", min_width=15)
-    for most in TIMES:
-        table.add_column(f"{most:g}", justify="right", no_wrap=True)
+    times = [f"{most:g}" for most in TIMES]
+    table = _table(title, "predictor", *times)
     for name, row in predictors.items():
-        found = (row["within"].get(f"{most:g}") for most in TIMES)
+        found = map(row["within"].get, times)
         table.add_row(name, *("" if cell is None else _point(cell) for cell in found))
     return table
 
@@ -220,12 +219,12 @@ def _by_recording(
     return table
 
 
-def _table(title: str, first: str, *last: str) -> Table:
+def _table(title: str, first: str, *headings: str) -> Table:
+    """A table whose first column may wrap."""
     table = Table(title=title)
     table.add_column(first, overflow="fold", min_width=15 if first else 0)
-    table.add_column("setting", no_wrap=True)
-    for heading in (*(heading for heading, _, _ in _COLUMNS.values()), *last):
-        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading != "setting" else "left", no_wrap=True)
     return table
 
 
