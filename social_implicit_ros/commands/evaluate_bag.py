@@ -179,8 +179,8 @@ def _prepared(options: argparse.Namespace) -> list[Job]:
     request = opt.request_of(
         options,
         [],
-        models,
         settings,
+        models,
         n_moments=options.moments,
         start_s=options.start,
         duration_s=options.duration,

@@ -32,7 +32,6 @@ from social_implicit_ros.evaluation.benchmark.calibration import (
 )
 from social_implicit_ros.evaluation.output_files import write_json
 from social_implicit_ros.evaluation.terminal import output_console
-from social_implicit_ros.prediction.replay_settings import load_choices
 from social_implicit_ros.recordings.bag import find_bags
 from social_implicit_ros.settings import PredictorConfig
 
@@ -76,8 +75,7 @@ def _cases(options: argparse.Namespace, settings: PredictorConfig) -> list[Case]
     if not options.recordings:
         return benchmark_cases(options.data, options.split or (), options.model or ())
     paths = find_bags(options.recordings)
-    model = load_choices(options.params, options.tracker).model or "default"
-    request = opt.request_of(options, paths, options.model or [model], settings)
+    request = opt.request_of(options, paths, settings)
     return recording_cases(paths, request)
 
 

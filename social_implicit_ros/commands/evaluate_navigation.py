@@ -34,7 +34,6 @@ from social_implicit_ros.evaluation.navigation.study import (
 from social_implicit_ros.evaluation.output_files import write_json, written_beside
 from social_implicit_ros.evaluation.request import Request
 from social_implicit_ros.evaluation.terminal import output_console, progress_bar, shown_task
-from social_implicit_ros.prediction.replay_settings import load_choices
 from social_implicit_ros.recordings.bag import find_bags
 from social_implicit_ros.untrusted_files import printable_text
 
@@ -243,9 +242,8 @@ def _cell(values: Sequence[float], factor: float, form: str) -> str:
 def _request(options: argparse.Namespace, paths: Sequence[Path]) -> Request:
     own: dict[str, Any] = {"tick_rate_hz": options.rate, "time_step_s": DT_S, "horizon_s": 0.0}
     settings = replace(opt.settings_of("evaluate_navigation", options, unused=own), **own)
-    model = load_choices(options.params, options.tracker).model or "default"
     faults = opt.faults_of(options.tracker_faults)
-    return opt.request_of(options, paths, options.model or [model], settings, faults=faults)
+    return opt.request_of(options, paths, settings, faults=faults)
 
 
 def _trial(options: argparse.Namespace) -> Trial:

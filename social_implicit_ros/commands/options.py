@@ -245,8 +245,8 @@ def recording_choices(
 def request_of(
     options: argparse.Namespace,
     recordings: Sequence[Path],
-    models: Iterable[str],
     settings: PredictorConfig,
+    models: Iterable[str] | None = None,
     **own: Any,
 ) -> Request:
     """The request of a command that evaluates recordings; raises as `recording_choices`.
@@ -254,10 +254,14 @@ def request_of(
     Args:
         options: the parsed command line.
         recordings: paths of the recordings.
-        models: names or files of the models.
         settings: as `settings_of`.
+        models: names or files of the models (default: --model, else that of --params, else the
+            default model).
         own: further fields of the request.
     """
+    if models is None:
+        chosen = load_choices(options.params, options.tracker).model
+        models = options.model or [chosen or "default"]
     return Request(
         models=tuple(dict.fromkeys(models)),
         settings=settings,
