@@ -45,8 +45,7 @@ class PartWriter:
         self._bag = bag.encode(errors="backslashreplace").decode()
         self._file = path.open("wb")
         self._writer = parquet.ParquetWriter(self._file, SCHEMA, compression="zstd")
-        self._columns: list[dict[str, np.ndarray]] = []  # one entry per call of `add`
-        self._n_rows = 0
+        self._tables: list[pa.Table] = []  # rows to write
 
     def describe(self, **values: Any) -> None:
         """Adds JSON-serialisable values to the metadata, for `read_part`."""
@@ -63,19 +62,14 @@ class PartWriter:
         """Adds a row for each tick."""
         names = {"bag": self._bag, "model": model}
         columns = {name: np.full(len(measures.ticks), text) for name, text in names.items()}
-        self._columns.append(columns | _columns(measures))
-        self._n_rows += len(measures.ticks)
-        if self._n_rows >= _ROWS_AT_ONCE:
+        self._tables.append(pa.table(columns | _columns(measures)))
+        if sum(map(len, self._tables)) >= _ROWS_AT_ONCE:
             self._flush()
 
     def _flush(self) -> None:
-        if self._columns:
-            columns = {
-                name: np.concatenate([chunk[name] for chunk in self._columns])
-                for name in SCHEMA.names
-            }
-            self._writer.write_table(pa.table(columns).cast(SCHEMA))
-            self._columns, self._n_rows = [], 0
+        if self._tables:
+            self._writer.write_table(pa.concat_tables(self._tables).cast(SCHEMA))
+            self._tables = []
 
 
 def read_part(file: Path, *names: str) -> dict[str, Any]:
