@@ -54,43 +54,38 @@ class Belief:
         present_m: (N, 2) positions at the tick, metres.
         mean_m: (N, P, T, 2) predicted positions, metres.
         weights: (N, P) probability of each mode.
-        covariance_m2: (N, T, 2, 2) covariances, square metres; zero without uncertainty.
-        radius_scales: (N, T, L) as in `Prediction`; None for Gaussians.
-        has_regions: whether the predictions have an uncertainty.
+        regions: the N predictions with their uncertainty, without samples; None without it.
     """
 
     rows: IntArray
     present_m: FloatArray
     mean_m: FloatArray
     weights: FloatArray
-    covariance_m2: FloatArray
-    radius_scales: FloatArray | None = None
-    has_regions: bool = False
+    regions: Prediction | None = None
+
+    @property
+    def covariance_m2(self) -> FloatArray:
+        """(N, T, 2, 2) covariances, square metres; zeros without regions."""
+        if self.regions is None:
+            n_predictions, _, n_steps, _ = self.mean_m.shape
+            return np.zeros((n_predictions, n_steps, 2, 2))
+        return self.regions.covariance
 
     def radius_at(self, confidence: float | None) -> FloatArray:
         """(N, T) Mahalanobis radius of the region of a confidence; zeros without regions."""
-        if not self.has_regions or confidence is None:
-            return np.zeros(self.covariance_m2.shape[:2])
-        mean_m = self.mean_m[:, 0]
-        samples = np.empty((0, *mean_m.shape))
-        prediction = Prediction(samples, mean_m, self.covariance_m2, DT_S, self.radius_scales)
-        return radius_at(prediction, confidence)
+        if self.regions is None or confidence is None:
+            return np.zeros((len(self.mean_m), self.mean_m.shape[2]))
+        return radius_at(self.regions, confidence)
 
     def scale_at(self, confidence: float | None) -> FloatArray:
         """(N, T) factor of the covariance that is published for a confidence."""
-        if not self.has_regions or confidence is None:
-            return np.zeros(self.covariance_m2.shape[:2])
-        return (self.radius_at(confidence) / confidence_to_sigmas(confidence)) ** 2
-
-    def without_regions(self) -> Belief:
-        """The same mean trajectories without uncertainty."""
-        nothing = np.zeros_like(self.covariance_m2)
-        return replace(self, covariance_m2=nothing, radius_scales=None, has_regions=False)
+        sigmas = 1.0 if confidence is None else confidence_to_sigmas(confidence)
+        return (self.radius_at(confidence) / sigmas) ** 2
 
     def standing(self) -> Belief:
         """Predictions that nobody moves."""
         mean_m = np.broadcast_to(self.present_m[:, None, None], self.mean_m[:, :1].shape)
-        return replace(self.without_regions(), mean_m=mean_m, weights=self.weights[:, :1])
+        return Belief(self.rows, self.present_m, mean_m, self.weights[:, :1])
 
 
 #: Name of a predictor in tables -> name of its model, and the kind of its `Belief`.
@@ -131,23 +126,21 @@ class BeliefBuilder:
         """The predictions as `standing`, `mean`, `regions`, or, if they are collected, `modes`."""
         presents_m, predictions = zip(*self._parts, strict=True)
         present_m = np.concatenate(presents_m)
-        regions = Belief(
-            rows_of(np.array(self._ticks, dtype=np.int64), n_ticks),
-            present_m,
-            np.concatenate([prediction.mean for prediction in predictions])[:, None],
-            np.ones((len(present_m), 1)),
-            np.concatenate([prediction.covariance for prediction in predictions]),
-            joined_scales(predictions),
-            has_regions=True,
-        )
-        if kind == "regions":
-            return regions
+        mean_m = np.concatenate([prediction.mean for prediction in predictions])
+        rows = rows_of(np.array(self._ticks, dtype=np.int64), n_ticks)
+        belief = Belief(rows, present_m, mean_m[:, None], np.ones((len(present_m), 1)))
         if kind == "standing":
-            return regions.standing()
-        if kind == "mean":
-            return regions.without_regions()
-        paths_m, weights = (np.concatenate(part) for part in zip(*self._modes, strict=True))
-        return replace(regions.without_regions(), mean_m=paths_m, weights=weights)
+            return belief.standing()
+        if kind == "regions":
+            covariance = np.concatenate([prediction.covariance for prediction in predictions])
+            samples = np.empty((0, *mean_m.shape))
+            scales = joined_scales(predictions)
+            regions = Prediction(samples, mean_m, covariance, DT_S, scales)
+            return replace(belief, regions=regions)
+        if kind == "modes":
+            paths_m, weights = (np.concatenate(part) for part in zip(*self._modes, strict=True))
+            return replace(belief, mean_m=paths_m, weights=weights)
+        return belief
 
 
 def oracle(people: People, stamps_ns: Sequence[int]) -> Belief:
@@ -159,10 +152,8 @@ def oracle(people: People, stamps_ns: Sequence[int]) -> Belief:
         ticks += [tick] * len(present)
         paths.append(people.positions_at(present, stamp_ns + steps_ns))
     path_m = _extrapolated(np.concatenate(paths))
-    n = len(path_m)
-    covariance_m2 = np.zeros((n, N_STEPS, 2, 2))
     rows = rows_of(np.array(ticks, dtype=np.int64), len(stamps_ns))
-    return Belief(rows, path_m[:, 2], path_m[:, None, 3:], np.ones((n, 1)), covariance_m2)
+    return Belief(rows, path_m[:, 2], path_m[:, None, 3:], np.ones((len(path_m), 1)))
 
 
 def _extrapolated(path_m: FloatArray) -> FloatArray:

@@ -99,7 +99,7 @@ class Trial:
 
 def settings_of(belief: Belief, planner: str, trial: Trial) -> list[Setting]:
     """The settings that are compared for a predictor, in the order of the frontier."""
-    is_certain = not belief.has_regions and belief.weights.shape[1] == 1
+    is_certain = belief.regions is None and belief.weights.shape[1] == 1
     confidence = None if is_certain else trial.confidences[-1]
     if planner == CHANCE and is_certain:
         longest = Setting(planner, DT_S * N_STEPS, brakes=trial.brakes)

@@ -95,7 +95,6 @@ def test_a_robot_without_a_feasible_motion_evades_or_brakes():
         np.array([[1.0, 0.0]]),
         path_m[None, None],
         np.ones((1, 1)),
-        np.zeros((1, N_STEPS, 2, 2)),
     )
     episodes = Episodes(np.array([0]), np.zeros((1, 2)), np.array([[6.0, 0.0]]), 3)
 
@@ -218,7 +217,6 @@ def test_without_people_the_robot_drives_straight():
         np.zeros((1, 2)),
         np.zeros((1, 1, N_STEPS, 2)),
         np.ones((1, 1)),
-        np.zeros((1, N_STEPS, 2, 2)),
     )
     episodes = Episodes(np.array([0]), np.zeros((1, 2)), np.array([[6.0, 4.0]]), 40)
 
@@ -261,7 +259,6 @@ def test_a_costmap_blocks_a_way_that_is_free_when_the_robot_arrives():
         np.array([[3.0, -1.7]]),
         path_m[None, None],
         np.ones((1, 1)),
-        np.zeros((1, N_STEPS, 2, 2)),
     )
     episodes = Episodes(np.array([0]), np.zeros((1, 2)), np.array([[6.0, 0.0]]), 1)
 
