@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -184,7 +185,7 @@ class Study:
         }
         self.episodes[REACTIVE] = self.episodes[PLANNED] = self.episodes["test"]
         self._blocks = {part: _blocks(crowds, drawn) for part, drawn in self.episodes.items()}
-        self._driven: dict[tuple[str, str, Setting], Metrics] = {}
+        self._metrics = cache(self._drive)
 
     def results(
         self, advance: Callable[[int, int], None] = lambda n_done, n_settings: None
@@ -198,16 +199,18 @@ class Study:
             JSON-serialisable values by planner and predictor: the frontier of the tuning part, the
             chosen setting and its metrics in the test part.
         """
-        pairs = list(product(self.trial.planners, self.crowds[0].beliefs))
-        settings = {pair: self._settings(*pair) for pair in pairs}
-        todo = [(name, setting) for (_, name), of_pair in settings.items() for setting in of_pair]
+        planners, names = self.trial.planners, list(self.crowds[0].beliefs)
+        todo = [
+            (name, setting)
+            for planner, name in product(planners, names)
+            for setting in self._settings(planner, name)
+        ]
         for n_done, (name, setting) in enumerate(todo, start=1):
             self._metrics("tuning", name, setting)
             advance(n_done, len(todo))
-        results: dict[str, Any] = {planner: {} for planner in self.trial.planners}
-        for planner, name in pairs:
-            results[planner][name] = self._result(planner, name)
-        return results
+        return {
+            planner: {name: self._result(planner, name) for name in names} for planner in planners
+        }
 
     def chosen(self, planner: str, name: str) -> Setting:
         """The setting of a predictor that is driven in the test part."""
@@ -219,19 +222,15 @@ class Study:
     def _tuned(self, planner: str, name: str) -> dict[Setting, Metrics]:
         return {s: self._metrics("tuning", name, s) for s in self._settings(planner, name)}
 
-    def _metrics(self, part: str, name: str, setting: Setting) -> Metrics:
+    def _drive(self, part: str, name: str, setting: Setting) -> Metrics:
         """Metrics of all episodes of a part, in the order of the recordings."""
-        key = part, name, setting
-        if key not in self._driven:
-            driven = [
-                _driven(part, crowd, name, drawn, self.trial, setting)
-                for crowd, drawn in zip(self.crowds, self.episodes[part], strict=True)
-            ]
-            self._driven[key] = {
-                metric: np.concatenate([of_one[metric] for of_one in driven])
-                for metric in driven[0]
-            }
-        return self._driven[key]
+        driven = [
+            _driven(part, crowd, name, drawn, self.trial, setting)
+            for crowd, drawn in zip(self.crowds, self.episodes[part], strict=True)
+        ]
+        return {
+            metric: np.concatenate([of_one[metric] for of_one in driven]) for metric in driven[0]
+        }
 
     def _result(self, planner: str, name: str) -> dict[str, Any]:
         tuned = self._tuned(planner, name)
