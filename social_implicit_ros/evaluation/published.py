@@ -24,6 +24,8 @@ from social_implicit_ros.uncertainty.ellipses import confidence_to_sigmas
 FIELDS = tuple(name for name in CLOUD_FIELDS if name != "z")
 #: Duration and period of the past positions, seconds; the duration covers the model's input.
 PAST_S, PAST_STEP_S = 3.2, 0.1
+#: Maximum number of frames of an animation, and their period, seconds.
+ANIMATION_FRAMES, ANIMATION_PERIOD_S = 50, 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,9 +194,6 @@ def summarise(scored: Sequence[ScoredPrediction]) -> ScoreSummary:
     n_predictions = sum(len(prediction.agents) for prediction in predictions)
     horizon_s = float(predictions[0].times_s[-1]) if predictions else 0.0
     return ScoreSummary(len(agents), n_predictions, n_scored, horizon_s, ade_m, fde_m, inside)
-
-
-ANIMATION_FRAMES, ANIMATION_PERIOD_S = 50, 0.2
 
 
 def most_complete(scored: Sequence[ScoredPrediction]) -> int:

@@ -34,6 +34,8 @@ SAME_ERROR_S = 6.0
 CELL_M, MAX_CELLS, MAX_CELLS_PER_SIDE = 0.5, 4000, 400
 #: Map: maximum numbers of tracks and of points per track; distance of points, seconds and metres.
 N_TRACKS, TRACK_POINTS, TRACK_PERIOD_S, TRACK_SPACING_M = 150, 150, 0.4, 0.25
+#: Distance from the people up to which walls are drawn, metres; maximum number of rectangles.
+NEAR_M, MAX_RECTANGLES = 10.0, 5000
 
 #: Confidence levels of the ellipses that are drawn.
 CONFIDENCES = (0.95, 0.5)
@@ -349,10 +351,6 @@ def _packed(values: FloatArray) -> str:
     whole = np.clip(np.round(values), -32767, 32767)
     packed = np.where(np.isnan(values), -32768, whole).astype("<i2")
     return base64.b64encode(packed.tobytes()).decode()
-
-
-#: Distance from the people up to which walls are drawn, metres; maximum number of rectangles.
-NEAR_M, MAX_RECTANGLES = 10.0, 5000
 
 
 def encoded_walls(
