@@ -10,7 +10,7 @@ import heapq
 import math
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -195,19 +195,12 @@ class SceneChooser:
         self._frames, self._score = [], 0
 
 
-@dataclass(order=True)
-class _Failure:
-    fde_m: float
-    stamp_ns: int
-    agent: str
-    snapshot: Snapshot = field(compare=False)
-
-
 class LargestErrors:
     """Keeps the predictions with the largest final errors, for one model."""
 
     def __init__(self) -> None:
-        self.failures: list[_Failure] = []  # the worst first
+        # FDE in metres, and a snapshot in which the agent with this error comes first.
+        self._failures: list[tuple[float, Snapshot]] = []
 
     def add(self, measures: Measures, ticks: Sequence[ScoredTicks]) -> None:
         """Adds some ticks of all models; the measures are of this model, in the same order."""
@@ -219,36 +212,36 @@ class LargestErrors:
                 self._consider(float(of_tick[row]), row, tick, all_models)
 
     def _consider(self, fde_m: float, row: int, tick: ScoredTick, ticks: ScoredTicks) -> None:
-        is_full = len(self.failures) == N_WORST
-        if fde_m < 0 or (is_full and fde_m <= self.failures[-1].fde_m):
+        is_full = len(self._failures) == N_WORST
+        if fde_m < 0 or (is_full and fde_m <= self._failures[-1][0]):
             return
         agent, stamp_ns = tick.forecast.ids[row], tick.forecast.stamp_ns
-        same = [
-            known
-            for known in self.failures
-            if known.agent == agent and abs(known.stamp_ns - stamp_ns) < SAME_ERROR_S * NS_PER_S
-        ]
+
+        def is_same(known: Snapshot) -> bool:
+            is_near = abs(known.stamp_ns - stamp_ns) < SAME_ERROR_S * NS_PER_S
+            return known.ids[0] == agent and is_near
+
         primary = next(iter(ticks.values())).forecast
-        if agent not in primary.ids or any(known.fde_m >= fde_m for known in same):
+        is_smaller = any(known_m >= fde_m and is_same(known) for known_m, known in self._failures)
+        if agent not in primary.ids or is_smaller:
             return
+        kept = [failure for failure in self._failures if not is_same(failure[1])]
         distance_m = np.hypot(*(primary.present_m - tick.forecast.present_m[row]).T)
         near = np.argsort(distance_m, kind="stable")[:WORST_PEOPLE]
         near = near[distance_m[near] < WORST_RADIUS_M]
-        # The agent with the error comes first.
         here = primary.ids.index(agent)
         near = np.concatenate([[here], near[near != here]])
-        kept = [known for known in self.failures if known not in same]
-        kept.append(_Failure(fde_m, stamp_ns, agent, snapshot(ticks, near)))
-        self.failures = sorted(kept, reverse=True)[:N_WORST]
+        kept.append((fde_m, snapshot(ticks, near)))
+        kept.sort(key=lambda known: (known[0], known[1].stamp_ns, known[1].ids[0]), reverse=True)
+        self._failures = kept[:N_WORST]
 
     def encoded(self) -> list[dict[str, Any]]:
-        """The form that the page reads."""
+        """The form that the page reads, the largest error first."""
         encoded = []
-        for failure in self.failures:
-            origin_m = np.round(failure.snapshot.past_m[0, -1])
-            shown = failure.snapshot.encoded(origin_m)
-            shown |= {"agent": shown_id(failure.agent), "fde_m": round(failure.fde_m, 3)}
-            encoded.append({**shown, "origin_m": origin_m.tolist()})
+        for fde_m, shown in self._failures:
+            origin_m = np.round(shown.past_m[0, -1])
+            of_error = {"agent": shown_id(shown.ids[0]), "fde_m": round(fde_m, 3)}
+            encoded.append({**shown.encoded(origin_m), **of_error, "origin_m": origin_m.tolist()})
         return encoded
 
 
