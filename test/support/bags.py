@@ -189,3 +189,20 @@ def walkers(
         Tracks(start_ns + round(time_s * S), ids, places + velocities * time_s)
         for time_s in times_s.tolist()
     ]
+
+
+def camera_bag(path: Path, *, late_s: float = 0.0, until_s: float = 4.0) -> Path:
+    """4 s of `walkers` in the frame of a camera on a robot that drives and turns.
+
+    The transforms of the robot are recorded `late_s` after their stamps, and end at `until_s`.
+    """
+    messages = people_messages(walkers(duration_s=4.0), frame_id="camera")
+    for index in range(round(until_s * 10) + 2):
+        stamp_ns = START_NS + round((index - 1) * 0.1 * S)
+        robot = transform_message(
+            "odom", "base", stamp_ns, xyz=(0.1 * index, 0.0, 0.0), yaw=0.02 * index
+        )
+        messages.append(Recorded("/tf", TF_MESSAGE, robot, stamp_ns + round(late_s * S)))
+    camera = transform_message("base", "camera", START_NS, xyz=(0.5, 0.0, 1.0))
+    messages.append(Recorded("/tf_static", TF_MESSAGE, camera, START_NS + 3 * S))
+    return write_bag(path, messages)

@@ -12,6 +12,7 @@ from support.bags import (
     TF_MESSAGE,
     Recorded,
     S,
+    camera_bag,
     header,
     people_messages,
     transform_message,
@@ -38,20 +39,6 @@ from social_implicit_ros.types import SkipReason
 RECORDING = walkers(duration_s=4.0)
 
 
-def bag_of(tmp_path: Path, *, late_s: float = 0.0, until_s: float = 4.0) -> Path:
-    """Tracks in the frame of a camera on a robot that drives and turns."""
-    messages = people_messages(RECORDING, frame_id="camera")
-    for index in range(round(until_s * 10) + 2):
-        stamp_ns = START_NS + round((index - 1) * 0.1 * S)
-        robot = transform_message(
-            "odom", "base", stamp_ns, xyz=(0.1 * index, 0.0, 0.0), yaw=0.02 * index
-        )
-        messages.append(Recorded("/tf", TF_MESSAGE, robot, stamp_ns + round(late_s * S)))
-    camera = transform_message("base", "camera", START_NS, xyz=(0.5, 0.0, 1.0))
-    messages.append(Recorded("/tf_static", TF_MESSAGE, camera, START_NS + 3 * S))
-    return write_bag(tmp_path / "bag", messages)
-
-
 def delivered(
     source: TrackSource, transform_wait_s: float = 0.2
 ) -> tuple[Predictor, list[tuple[int, Update]]]:
@@ -66,7 +53,7 @@ def delivered(
 
 
 def test_tracks_are_transformed_at_their_own_stamp(tmp_path: Path) -> None:
-    predictor, _ = delivered(open_source(bag_of(tmp_path)))
+    predictor, _ = delivered(open_source(camera_bag(tmp_path / "bag")))
 
     stamps_ns = np.array([tracks.stamp_ns for tracks in RECORDING])
     found = predictor.history.observed_m(stamps_ns, stamps_ns, 0.5)
@@ -81,7 +68,7 @@ def test_tracks_are_transformed_at_their_own_stamp(tmp_path: Path) -> None:
 
 
 def test_tracks_enter_when_their_transform_arrives(tmp_path: Path) -> None:
-    _, updates = delivered(open_source(bag_of(tmp_path, late_s=0.15)))
+    _, updates = delivered(open_source(camera_bag(tmp_path / "bag", late_s=0.15)))
 
     entered_ns = [at_ns for at_ns, update in updates if update.n_entered]
     # The transform for a stamp comes 0.15 s later, and the tracks with it.
@@ -89,7 +76,7 @@ def test_tracks_enter_when_their_transform_arrives(tmp_path: Path) -> None:
 
 
 def test_tracks_without_a_transform_are_left_out_with_the_reason(tmp_path: Path) -> None:
-    _, updates = delivered(open_source(bag_of(tmp_path, late_s=0.5)))
+    _, updates = delivered(open_source(camera_bag(tmp_path / "bag", late_s=0.5)))
 
     skipped = [(at_ns, update.skipped) for at_ns, update in updates if update.skipped]
     # The first few tracks have a transform, that of the beginning of the recording.
@@ -100,7 +87,7 @@ def test_tracks_without_a_transform_are_left_out_with_the_reason(tmp_path: Path)
 
 
 def test_tracks_end_where_transforms_end(tmp_path: Path) -> None:
-    predictor, _ = delivered(open_source(bag_of(tmp_path, until_s=2.0)))
+    predictor, _ = delivered(open_source(camera_bag(tmp_path / "bag", until_s=2.0)))
 
     assert predictor.newest_ns == START_NS + 2 * S
     assert predictor.n_waiting > 0
@@ -139,7 +126,7 @@ def test_tracks_without_a_stamp_have_that_of_their_arrival(tmp_path: Path) -> No
 
 
 def test_a_part_has_the_transforms_around_its_first_tracks(tmp_path: Path) -> None:
-    part = open_source(bag_of(tmp_path)).part(2.0, 1.0)
+    part = open_source(camera_bag(tmp_path / "bag")).part(2.0, 1.0)
 
     arrivals = list(arrivals_of(part))
     tracks = [entry for entry in arrivals if isinstance(entry, TracksArrival)]

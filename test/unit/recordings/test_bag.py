@@ -50,14 +50,6 @@ def test_a_bag_gives_back_the_tracks_written(tmp_path: Path, message_type: str) 
     assert read.ids == (f"{prefix}0", f"{prefix}1", f"{prefix}2")
 
 
-def test_a_recording_can_be_read_again_and_in_part(tmp_path: Path) -> None:
-    recording = open_source(write(tmp_path / "bag"))
-    stamps = [tracks.stamp_ns for tracks in recorded_tracks(recording)]
-    part = [tracks.stamp_ns for tracks in recorded_tracks(recording.part(1.0, 0.5))]
-    assert part == [stamp for stamp in stamps if 1_000_000_000 <= stamp - START_NS <= 1_500_000_000]
-    assert len(part) == 6
-
-
 @pytest.mark.slow
 def test_a_long_bag_is_streamed(tmp_path: Path) -> None:
     # 8 MB, of which most are texts that are not decoded.
@@ -78,7 +70,12 @@ def test_a_long_bag_is_streamed(tmp_path: Path) -> None:
 def test_text_frames_become_stamps(tmp_path: Path) -> None:
     path = tmp_path / "walk.txt"
     path.write_text("0\t1\t0.5\t1.5\n10\t1\t0.9\t1.5\n10\t2\t3.0\t4.0\n")
-    first, second = recorded_tracks(open_source(path))
+    source = open_source(path)
+    first, second = recorded_tracks(source)
+    assert source.n_messages == 2
+    assert [tracks.stamp_ns for tracks in recorded_tracks(source.part(0.2, None))] == [
+        second.stamp_ns
+    ]
     assert second.stamp_ns - first.stamp_ns == 400_000_000
     assert second.ids == ("1", "2")
     assert first.stamp_ns > 0  # zero means "no time" to ROS
@@ -110,24 +107,6 @@ def test_truncated_metadata_is_refused_with_the_fix(tmp_path: Path, content: str
     path = write(tmp_path / "bag")
     (path / "metadata.yaml").write_text(content)
     with pytest.raises(RecordingError, match=r"metadata.yaml is damaged.*ros2 bag reindex"):
-        open_source(path)
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (b"", "expected lines of four numbers"),
-        (b"1 2 3\n", "expected lines of four numbers"),
-        (b"1 2 3 four\n", "four numbers"),
-        (b"\x89PNG\r\n\xff\xfe", "neither text nor a bag"),
-        (b"1 2 nan 3\n", "not finite"),
-        (b"-5 2 1 3\n", "frames from 0 on"),
-    ],
-)
-def test_a_bad_text_file_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:
-    path = tmp_path / "walk.txt"
-    path.write_bytes(content)
-    with pytest.raises(RecordingError, match=reason):
         open_source(path)
 
 

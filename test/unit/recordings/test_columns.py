@@ -293,6 +293,8 @@ def test_an_array_of_anything_but_real_numbers_is_refused(tmp_path: Path, kind: 
         ("seconds.txt", lines(SECONDS), "not an integer.*--seconds"),
         ("ids.txt", "0 1.5 0 0\n10 1.5 0 0\n", "id that is not an integer"),
         ("words.txt", "0 anna 0 0\n10 anna 0 0\n", "four numbers"),
+        ("empty.txt", "", "is empty; expected lines of four numbers"),
+        ("minus.txt", "-5 2 1 3\n", "line 1 has a negative frame, expected frames from 0 on"),
         ("columns.csv", "who,when\n1,2\n", "who, when.*--columns"),
         (
             "twice.csv",

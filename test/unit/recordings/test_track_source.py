@@ -13,6 +13,7 @@ from support.bags import (
     TF_MESSAGE,
     Recorded,
     S,
+    camera_bag,
     join_bags,
     people_messages,
     transform_message,
@@ -55,28 +56,6 @@ def test_a_recording_in_several_files_is_read_as_one(tmp_path):
 
     assert source.n_messages == len(recording)
     assert_same(read(source), recording)
-
-
-@pytest.mark.parametrize("kind", ["marker_array", "point_cloud"])
-def test_generic_messages_are_read(tmp_path, kind):
-    recording = walkers(duration_s=1.0)
-    write_tracks(tmp_path / "bag", recording, topic="/tracks", message_type=kind, frame_id="map")
-
-    arrivals = read(open_source(tmp_path / "bag"))
-
-    assert len(arrivals) == len(recording)
-    assert len(arrivals[0].tracks.ids) == 3
-
-
-def test_text_recordings_are_read(tmp_path):
-    file = tmp_path / "crowd.txt"
-    file.write_text("".join(f"{10 * i} 1 {0.4 * i} 0.0\n" for i in range(20)))
-
-    source = open_source(file)
-
-    assert source.n_messages == 20
-    assert read(source)[1].tracks.positions_m.tolist() == [[0.4, 0.0]]
-    assert len(read(source.part(2.0, 4.0))) == 11
 
 
 @pytest.mark.parametrize(
@@ -270,27 +249,13 @@ class TestTopic:
 
 
 class TestFrames:
-    def bag(self, tmp_path: Path, *, late_s: float = 0.0, until_s: float = 4.0) -> Path:
-        """Tracks in the frame of a camera on a robot that drives and turns."""
-        messages = people_messages(walkers(duration_s=4.0), frame_id="camera")
-        for index in range(round(until_s * 10) + 2):
-            stamp_ns = START_NS + round((index - 1) * 0.1 * S)
-            robot = transform_message(
-                "odom", "base", stamp_ns, xyz=(0.1 * index, 0.0, 0.0), yaw=0.02 * index
-            )
-            recorded_ns = stamp_ns + round(late_s * S)
-            messages.append(Recorded("/tf", TF_MESSAGE, robot, recorded_ns))
-        camera = transform_message("base", "camera", START_NS, xyz=(0.5, 0.0, 1.0))
-        messages.append(Recorded("/tf_static", TF_MESSAGE, camera, START_NS + 3 * S))
-        return write_bag(tmp_path / "bag", messages)
-
     def test_the_fixed_frame_is_that_of_the_robots_odometry(self, tmp_path):
-        source = open_source(self.bag(tmp_path))
+        source = open_source(camera_bag(tmp_path / "bag"))
 
         assert (source.frame_id, source.fixed_frame) == ("camera", "odom")
 
     def test_the_frame_can_be_chosen(self, tmp_path):
-        source = open_source(self.bag(tmp_path), PredictorConfig(fixed_frame="camera"))
+        source = open_source(camera_bag(tmp_path / "bag"), PredictorConfig(fixed_frame="camera"))
 
         assert_same(read(source), walkers(duration_s=4.0))
 
