@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from support.bags import (
     START_NS,
+    STORE,
     TF_MESSAGE,
     Recorded,
     S,
@@ -23,6 +24,7 @@ from support.bags import (
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.prediction.replay_settings import load_settings
+from social_implicit_ros.prediction.robot_plan import PATH
 from social_implicit_ros.prediction.update import Update
 from social_implicit_ros.recordings.arrivals import (
     TracksArrival,
@@ -32,7 +34,9 @@ from social_implicit_ros.recordings.arrivals import (
     predictor_config,
     recorded_tracks,
 )
+from social_implicit_ros.recordings.bag_writer import zero_message
 from social_implicit_ros.recordings.track_source import TrackSource, open_source
+from social_implicit_ros.settings import PredictorConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 from social_implicit_ros.types import SkipReason
 
@@ -149,3 +153,24 @@ def test_where_stamps_are_the_clock_transforms_arrive_with_the_tracks(tmp_path: 
     assert source.uses_stamps_as_clock
     _, updates = delivered(source)
     assert sum(update.n_entered for _, update in updates) == 3 * len(RECORDING)
+
+
+def test_a_plan_that_cannot_be_used_is_refused_and_ends_the_earlier_one(tmp_path: Path) -> None:
+    messages = people_messages(RECORDING)
+    for n, x_m in enumerate((1.0, math.nan)):
+        plan, pose = (zero_message(STORE, kind) for kind in (PATH, "geometry_msgs/msg/PoseStamped"))
+        pose.pose.position.x = x_m
+        plan.header.frame_id, plan.poses = "map", [pose]
+        messages.append(Recorded("/plan", PATH, plan, START_NS + n * S))
+    source = open_source(write_bag(tmp_path / "bag", messages), PredictorConfig(robot="tf"))
+    transforms = TransformBuffer()
+    predictor = Predictor(ConstantVelocity(), PredictorConfig(fixed_frame="map"), transforms)
+
+    plans, refusals = [], []
+    for arrival in arrivals_of(source):
+        refusals += deliver(arrival, predictor, transforms).refusals
+        plans.append(predictor.robot_plan is not None)
+
+    assert [plans.index(True), plans[-1]] == [1, False]
+    assert [refusal.kind for refusal in refusals] == ["plan"]
+    assert "cannot be used: it has positions that are not finite" in refusals[0].text
