@@ -72,9 +72,10 @@ def is_time(name: str) -> bool:
     return _plain(_last_part(base)) in _TIME or unit in UNITS
 
 
-def nanoseconds_of(header: Sequence[str] | None, place: int) -> int | None:
+def nanoseconds_of(header: Sequence[str], place: int) -> int | None:
     """Index of the column of nanoseconds that belongs to a column of seconds, if any."""
-    if header is None or not (whole := re.fullmatch(r"(.*?)secs?", header[place])):
+    whole = re.fullmatch(r"(.*?)secs?", header[place])
+    if whole is None:
         return None
     names = {whole[1] + end for end in _NANOSECONDS}
     return next((number for number, name in enumerate(header) if name in names), None)
@@ -95,15 +96,15 @@ def are_people(name: str) -> bool:
     return any(fnmatchcase(name.strip().lower(), pattern) for pattern in _PEOPLE)
 
 
-def places(header: Sequence[str] | None, n_columns: int, wanted: Sequence[str]) -> list[int]:
-    """Indices of the columns of frame or time, id, x and y.
+def places(header: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """Indices of the columns of frame or time, id, x and y: the first four if none has a name.
 
     Raises:
         ColumnsError: there are no such columns, or several.
     """
     if wanted:
-        return _wanted_places(header, n_columns, wanted)
-    if header is None:
+        return _wanted_places(header, wanted)
+    if not any(header):
         return [0, 1, 2, 3]
     readings = _readings(header)
     found = [_found(readings, kinds) for kinds in _NAMES]
@@ -129,17 +130,15 @@ def names_all(header: Sequence[str], wanted: Sequence[str]) -> bool:
     return all(_found(readings, kinds) for kinds in _NAMES)
 
 
-def _wanted_places(
-    header: Sequence[str] | None, n_columns: int, wanted: Sequence[str]
-) -> list[int]:
+def _wanted_places(header: Sequence[str], wanted: Sequence[str]) -> list[int]:
     found = []
     for name in wanted:
-        if header is not None and name in header:
+        if name and name in header:
             found.append(header.index(name))
-        elif name.isdecimal() and 1 <= int(name[:9]) <= n_columns:
+        elif name.isdecimal() and 1 <= int(name[:9]) <= len(header):
             found.append(int(name) - 1)
         else:
-            have = ", ".join(header)[:_MAX_NAMES] if header else f"1 to {n_columns}"
+            have = ", ".join(header)[:_MAX_NAMES] if any(header) else f"1 to {len(header)}"
             raise ColumnsError(f"has no column {name!r}; its columns: {have!r}")
     return found
 

@@ -46,6 +46,17 @@ _PICKLE = (
     "can run code and is not read: if you trust it, convert it with numpy.save to an array of "
     "numbers: (people, steps, 2) positions in metres"
 )
+#: First bytes of files that are not read -> what they are, and what to do.
+_REFUSED = {
+    b"#ROSBAG": "is a ROS 1 bag: convert it with `rosbags-convert --src x.bag --dst folder`",
+    b"PAR1": "is Parquet: save it as CSV, with `to_csv` of pandas",
+    GIT_LFS: "is a pointer to a file of Git LFS: run `git lfs pull`",
+    **dict.fromkeys([bytes([0x80, n]) for n in (2, 3, 4, 5)], f"is a pickle, which {_PICKLE}"),
+    **dict.fromkeys(
+        [b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf"],
+        "is compressed: unpack it",
+    ),
+}
 #: Beginnings of lines that are comments, in lower case; Excel writes the separator as `sep=;`.
 _COMMENTS = ("#", "%", "//", "sep=")
 #: A comment with the frame rate, as trackers of crowd experiments write it.
@@ -90,23 +101,14 @@ def read_columns(path: Path, wanted: Sequence[str] = ()) -> Columns:
     if not path.is_file():
         raise ColumnsError("is not a regular file: give text, CSV, TrajNet++ or a NumPy array")
     data = path.read_bytes()
-    if data.startswith(b"#ROSBAG"):
-        raise ColumnsError(
-            "is a ROS 1 bag: convert it with `rosbags-convert --src x.bag --dst folder`"
-        )
-    if data.startswith(b"PAR1"):
-        raise ColumnsError("is Parquet: save it as CSV, with `to_csv` of pandas")
+    for beginning, why in _REFUSED.items():
+        if data.startswith(beginning):
+            raise ColumnsError(why)
     if path.name == "metadata.yaml":
         raise ColumnsError(f"belongs to a rosbag2 recording: give its folder, {path.parent}")
-    if data.startswith((b"\x93NUMPY", b"PK\x03\x04")):
-        _require_no_choice(wanted)
-        return _from_array(data)
-    if re.match(rb"\x80[\x02-\x05]", data) or path.suffix in (".pkl", ".pickle"):
-        raise ColumnsError(f"is a pickle, which {_PICKLE}")
-    if data.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf")):
-        raise ColumnsError("is compressed: unpack it")
+    is_array = data.startswith((b"\x93NUMPY", b"PK\x03\x04"))
     try:
-        text = data.decode("utf-8-sig")
+        text = "" if is_array else data.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
@@ -115,55 +117,45 @@ def read_columns(path: Path, wanted: Sequence[str] = ()) -> Columns:
             "(`iconv -t UTF-8` converts text), a NumPy array, an .mcap or .db3 file, or a rosbag2 "
             "folder"
         )
-    if data.startswith(GIT_LFS):
-        raise ColumnsError("is a pointer to a file of Git LFS: run `git lfs pull`")
-    if not text.lstrip().startswith(("{", "[")):
+    if not is_array and not text.lstrip().startswith(("{", "[")):
         return _from_text(text, wanted)
-    _require_no_choice(wanted)
-    return _from_json(text)
-
-
-def _require_no_choice(wanted: Sequence[str]) -> None:
     if wanted:
         raise ColumnsError("has no columns to choose: leave --columns out")
+    return _from_array(data) if is_array else _from_json(text)
 
 
 def _from_text(text: str, wanted: Sequence[str]) -> Columns:
     """Numbers separated by white space, commas or semicolons, with or without a header."""
     chosen = [name.strip().lower() for name in wanted]
-    table, header = _table(text, chosen)
-    n_columns = len(table.first_cells if header is None else header)
+    table = _table(text, chosen)
     if not table.rows:
         raise ColumnsError(f"has a header only; {_EXPECTED}")
-    if header is None and not wanted:
+    if not table.has_names and not wanted:
         table.require_four_columns()
-    frame_or_time, id_, x, y = places(header, n_columns, chosen)
-    name = header[frame_or_time] if header is not None else ""
-    is_in_time = is_time(name)
-    per_second = UNITS.get(base_and_unit(name)[1], 1.0) if is_in_time else table.rate_hz
+    frame_or_time, id_, x, y = places(table.names, chosen)
+    unit, *units = (base_and_unit(table.names[place])[1] for place in (frame_or_time, x, y))
+    is_in_time = is_time(table.names[frame_or_time])
+    per_second = UNITS.get(unit, 1.0) if is_in_time else table.rate_hz
     first_time = table.first_cells[frame_or_time : frame_or_time + 1]  # empty if it is missing
-    if header is not None and any(map(_DATE.match, first_time)):
+    if table.has_names and any(map(_DATE.match, first_time)):
         dates, positions = table.column(frame_or_time, dtype=str)[:, 0], table.column(x, y)
         times, is_in_time, per_second = _from_dates(dates, table.rows), True, 1e9
     else:
         numbers = table.column(frame_or_time, x, y)
         times, positions = numbers[:, 0], numbers[:, 1:]
-    nanoseconds = nanoseconds_of(header, frame_or_time)
+    nanoseconds = nanoseconds_of(table.names, frame_or_time)
     if nanoseconds is not None:
         times = times + 1e-9 * table.column(nanoseconds)[:, 0]
-    ids = _ids(table, id_, may_be_text=header is not None)
-    columns = Columns(times, ids, positions, per_second, is_in_time, np.array([*table.rows]))
-    if header is None:
-        return columns
-    units = (base_and_unit(header[place])[1] for place in (x, y))
-    columns = replace(columns, positions_m=positions * [METRES.get(unit, 1.0) for unit in units])
-    _require_one_recording(columns, table, header)
-    return _people_only(columns, table, header)
+    positions = positions * [METRES.get(unit, 1.0) for unit in units]
+    lines = np.array([*table.rows])
+    columns = Columns(times, _ids(table, id_), positions, per_second, is_in_time, lines)
+    _require_one_recording(columns, table)
+    return _people_only(columns, table)
 
 
-def _require_one_recording(columns: Columns, table: _Table, header: Sequence[str]) -> None:
+def _require_one_recording(columns: Columns, table: _Table) -> None:
     """Raises ColumnsError if ids of several recordings in a file occur at the same times."""
-    place = recording_column(header)
+    place = recording_column(table.names)
     if place is None:
         return
     recordings = table.column(place, dtype=str)[:, 0]
@@ -175,14 +167,14 @@ def _require_one_recording(columns: Columns, table: _Table, header: Sequence[str
     is_same = (np.diff(columns.times[rows]) == 0) & (np.diff(ids[rows]) == 0)
     if (is_same & (np.diff(of_row[rows]) != 0)).any():
         raise ColumnsError(
-            f"has {len(numbers)} recordings by its column {header[place]!r}, with the same ids at "
-            "the same times: write each to a file of its own"
+            f"has {len(numbers)} recordings by its column {table.names[place]!r}, with the same "
+            "ids at the same times: write each to a file of its own"
         )
 
 
-def _people_only(columns: Columns, table: _Table, header: Sequence[str]) -> Columns:
+def _people_only(columns: Columns, table: _Table) -> Columns:
     """Without entries of other classes, if a column has classes and any of them is people."""
-    place = class_column(header)
+    place = class_column(table.names)
     if place is None:
         return columns
     names, name_of_row = np.unique(table.column(place, dtype=str)[:, 0], return_inverse=True)
@@ -193,14 +185,14 @@ def _people_only(columns: Columns, table: _Table, header: Sequence[str]) -> Colu
     others = short_text(", ".join(name.strip() for name in names[~is_person].tolist()))
     note = (
         f"{np.count_nonzero(~keep)} of {len(keep)} observations are left out: they are no people "
-        f"by the column {header[place]!r}, but {others}"
+        f"by the column {table.names[place]!r}, but {others}"
     )
     kept = {name: getattr(columns, name)[keep] for name in ("times", "ids", "positions_m", "lines")}
     return replace(columns, notes=(*columns.notes, note), **kept)
 
 
-def _table(text: str, wanted: Sequence[str]) -> tuple[_Table, list[str] | None]:
-    """The lines of a text, and the names of its columns in lower case; None without a header."""
+def _table(text: str, wanted: Sequence[str]) -> _Table:
+    """The lines of a text, and the names of its columns in lower case, from header or comment."""
     rows: dict[int, str] = {}
     comments: list[str] = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -227,7 +219,7 @@ def _table(text: str, wanted: Sequence[str]) -> tuple[_Table, list[str] | None]:
         # NumPy treats a quote after a space as part of the cell.
         rows = {n: re.sub(rf'[{separator}] +"', f'{separator}"', row) for n, row in rows.items()}
     rates = [float(found[1]) for found in map(_RATE.search, comments) if found]
-    return _Table(rows, separator, rates[0] if rates else None), header
+    return _Table(rows, header or [""] * len(first), separator, rates[0] if rates else None)
 
 
 def _header_in_comments(
@@ -243,12 +235,17 @@ def _header_in_comments(
 
 @dataclass(frozen=True)
 class _Table:
-    """Lines with cells in columns: line number -> line; a separator of None is white space.
+    """Lines with cells in columns.
 
-    `rate_hz` is the frame rate in a comment, or None.
+    Attributes:
+        rows: line number -> line.
+        names: of the columns; empty texts if the file has none.
+        separator: None is white space.
+        rate_hz: frame rate in a comment, if any.
     """
 
     rows: Mapping[int, str]
+    names: Sequence[str]
     separator: str | None
     rate_hz: float | None = None
 
@@ -273,6 +270,11 @@ class _Table:
                 f"has a quote that is not closed in line {number}: close or remove it"
             )
         return cells
+
+    @property
+    def has_names(self) -> bool:
+        """Whether the file names its columns."""
+        return any(self.names)
 
     @property
     def first_cells(self) -> list[str]:
@@ -307,12 +309,12 @@ class _Table:
         return short_text(str(error))
 
 
-def _ids(table: _Table, place: int, *, may_be_text: bool) -> np.ndarray:
-    """(N,) ids: numbers, or strings if any of them is not a number."""
+def _ids(table: _Table, place: int) -> np.ndarray:
+    """(N,) ids: numbers, or in a file with names of columns strings if one is not a number."""
     try:
         return np.asarray(table.column(place)[:, 0])
     except ColumnsError:
-        if not may_be_text:
+        if not table.has_names:
             raise
     # `7` and `7.0` are the same id, as in a file with numbers only.
     names = np.char.strip(table.column(place, dtype=str)[:, 0]).tolist()
