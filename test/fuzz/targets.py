@@ -207,8 +207,10 @@ def _calibration(values: dict[str, Any]) -> None:
 
     calibration = Calibration.from_dict(values)
     motion = ObservedMotion(np.array([0.0, 1.0, 50.0]), np.array([0.0, 0.1, 1e6]))
-    factors, _ = calibration.ellipse_factors(motion)
-    assert factors.shape == (3, calibration.n_steps)
+    ones = np.broadcast_to(np.eye(2), (3, calibration.n_steps, 2, 2))
+    covariance, radius_scales = calibration.calibrated(ones, motion)
+    assert covariance.shape == ones.shape
+    assert radius_scales.shape[:2] == (3, calibration.n_steps)
 
 
 def card_seeds() -> list[bytes]:
