@@ -7,8 +7,9 @@ from operator import attrgetter
 from typing import Any
 
 from social_implicit_ros.tracks.messages.cdr import index_of_largest
-from social_implicit_ros.tracks.messages.decoder import DecodedMessage, Points, decoded_from
+from social_implicit_ros.tracks.messages.decoder import DecodedMessage, decoded_from
 from social_implicit_ros.tracks.messages.field_path import FieldPath
+from social_implicit_ros.tracks.messages.point_cloud import Points
 from social_implicit_ros.tracks.messages.spec import TrackerSpec
 
 

@@ -18,8 +18,8 @@ from social_implicit_ros.tracks.messages.field_path import FieldPath, TrackerSpe
 from social_implicit_ros.tracks.messages.point_cloud import (
     CLOUD_ATTRIBUTES,
     FIELD_ATTRIBUTES,
+    Points,
     cloud_of_fields,
-    point_cloud_array,
 )
 from social_implicit_ros.tracks.messages.spec import TrackerSpec, check_tracker_spec
 from social_implicit_ros.tracks.stamps import NS_PER_S, stamp_ns_of
@@ -120,34 +120,9 @@ class TrackerDecoder:
         """
         message, entries = self._reader.read(data)
         if self.spec.entries is None:
-            cloud = cloud_of_fields(message, entries)
-            return decoded_from(self.spec, message, Points(self.spec.name, cloud))
+            points = Points(self.spec.name, cloud_of_fields(message, entries))
+            return decoded_from(self.spec, message, points)
         return decoded_from(self.spec, message, entries)
-
-
-class Points:
-    """The points of a PointCloud2, with the interface of `Fields`."""
-
-    def __init__(self, tracker: str, message: Any) -> None:
-        self._tracker, self._points = tracker, point_cloud_array(message)
-
-    def __len__(self) -> int:
-        """Number of points."""
-        return len(self._points)
-
-    def has(self, path: str) -> bool:
-        """Whether the points have a field."""
-        return path in (self._points.dtype.names or ())
-
-    def values(self, path: str) -> list[Any]:
-        """One value per point; raises ValueError if there is no such field."""
-        if not self.has(path):
-            names = ", ".join(self._points.dtype.names or ()) or "none"
-            raise ValueError(
-                f"PointCloud2 has no field {path} (it has {names}), which tracker "
-                f"{self._tracker!r} needs"
-            )
-        return self._points[path].tolist()
 
 
 def robot_from_odometry(message: Any) -> Tracks:
@@ -207,21 +182,28 @@ def decoded_from(spec: TrackerSpec, message: Fields, entries: Fields | Points) -
             f"{' and '.join(map(repr, sorted(frames)[:2]))}: give all entries of a message the "
             "same frame"
         )
+    tracks = _tracks(spec, ids, entries, rows, max(stamps_ns))
+    return replace(rest, tracks=tracks, frame_id=frames.pop())
+
+
+def _tracks(
+    spec: TrackerSpec, ids: list[str], entries: Fields | Points, rows: IntArray, stamp_ns: int
+) -> Tracks:
+    """The tracks of these rows of the entries."""
     positions_m = _vectors(entries, spec.position)[rows]
     velocities_m_s = covariances_m2 = None
     if spec.velocity:
         velocities_m_s = _known_velocities(_vectors(entries, spec.velocity)[rows])
     if spec.covariance is not None and spec.entries is not None:  # a point has no arrays
         covariances_m2 = _covariances(entries.values(spec.covariance.text))[rows]
-    tracks = Tracks(
-        stamp_ns=max(stamps_ns),
+    return Tracks(
+        stamp_ns=stamp_ns,
         ids=tuple(ids[row] for row in rows.tolist()),
         positions_m=positions_m[:, :2],
         heights_m=positions_m[:, 2],
         velocities_m_s=velocities_m_s,
         covariances_m2=covariances_m2,
     )
-    return replace(rest, tracks=tracks, frame_id=frames.pop())
 
 
 def _of_one_time(stamps_ns: IntArray, spread_ns: int) -> BoolArray:

@@ -25,8 +25,6 @@ POINT_FIELD_TYPES = {
     7: "f4",
     8: "f8",
 }
-
-
 #: Attributes of a cloud, and of each of its fields, that `point_cloud_array` reads.
 CLOUD_ATTRIBUTES = ("height", "width", "is_bigendian", "point_step", "row_step", "data")
 FIELD_ATTRIBUTES = ("name", "offset", "datatype")
@@ -38,6 +36,31 @@ def cloud_of_fields(message: Fields, fields: Fields) -> Any:
     rows = [dict(zip(FIELD_ATTRIBUTES, row, strict=True)) for row in zip(*columns, strict=True)]
     values = {name: message.values(name)[0] for name in CLOUD_ATTRIBUTES}
     return SimpleNamespace(fields=[SimpleNamespace(**row) for row in rows], **values)
+
+
+class Points:
+    """The points of a PointCloud2, with the interface of `Fields`."""
+
+    def __init__(self, tracker: str, message: Any) -> None:
+        self._tracker, self._points = tracker, point_cloud_array(message)
+
+    def __len__(self) -> int:
+        """Number of points."""
+        return len(self._points)
+
+    def has(self, path: str) -> bool:
+        """Whether the points have a field."""
+        return path in (self._points.dtype.names or ())
+
+    def values(self, path: str) -> list[Any]:
+        """One value per point; raises ValueError if there is no such field."""
+        if not self.has(path):
+            names = ", ".join(self._points.dtype.names or ()) or "none"
+            raise ValueError(
+                f"PointCloud2 has no field {path} (it has {names}), which tracker "
+                f"{self._tracker!r} needs"
+            )
+        return self._points[path].tolist()
 
 
 def point_cloud_array(message: Any) -> np.ndarray:
