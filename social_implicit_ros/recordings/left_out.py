@@ -71,9 +71,9 @@ class LeftOut:
         text = f"positions of the robot are left out ({reason.value})"
         self.add_other(Refusal(f"robot.{reason.value}", text), n)
 
-    def add_other(self, refusal: Refusal | None, n: int = 1) -> None:
+    def add_other(self, refusal: Refusal, n: int = 1) -> None:
         """Counts `n` left-out transforms or robot positions."""
-        if refusal is not None and n:
+        if n:
             n_before, text = self.others.get(refusal.kind, (0, refusal.text))
             self.others[refusal.kind] = n_before + n, text
 

@@ -56,21 +56,22 @@ class Topic:
 
 def has_bag_magic(path: Path) -> bool:
     """Whether a file is MCAP or sqlite3, whatever its name."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return file.read(len(_SQLITE_MAGIC)).startswith((MCAP_MAGIC, _SQLITE_MAGIC))
+    return path.is_file() and _first_bytes(path).startswith((MCAP_MAGIC, _SQLITE_MAGIC))
 
 
 def open_file(path: Path) -> McapFile | SqliteFile:
     """Opens an uncompressed file by its content; raises ValueError if it is not of a bag."""
-    with path.open("rb") as file:
-        magic = file.read(len(_SQLITE_MAGIC))
+    magic = _first_bytes(path)
     if magic.startswith(MCAP_MAGIC):
         return McapFile(path)
     if magic == _SQLITE_MAGIC:
         return SqliteFile(path)
     raise ValueError(f"{path.name} is {'empty' if not magic else 'neither MCAP nor sqlite3'}")
+
+
+def _first_bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(len(_SQLITE_MAGIC))
 
 
 class McapFile:
