@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -92,6 +94,18 @@ def test_straight_walkers_are_predicted_at_their_velocity() -> None:
     steps_s = 5.0 + 0.4 * np.arange(1, 13)
     expected = VELOCITY_M_S[:, None] * steps_s[:, None]
     np.testing.assert_allclose(mean_at(predictor, 5.0), expected, atol=1e-9)
+
+
+def test_the_model_is_freed_with_its_predictor_without_garbage_collection() -> None:
+    """A session of onnxruntime takes megabytes, and the node collects garbage seldom."""
+    predictor = predictor_of()
+    gone = weakref.ref(predictor.model)
+    gc.disable()
+    try:
+        del predictor
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_steps_and_horizon_are_those_of_the_configuration() -> None:
