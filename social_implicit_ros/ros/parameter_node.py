@@ -72,6 +72,13 @@ class ParameterNode(LifecycleNode):
             qos.check_override(f"qos_overrides.{name}", parameter.value)
         return NodeConfig.from_values(self._values())
 
+    def take_changed_config(self) -> NodeConfig | None:
+        """All values, checked, if some were set since the last call or configure; else None."""
+        if not self.parameters_changed:
+            return None
+        self.parameters_changed = False
+        return self.read_config()
+
     def _declare_parameters(self) -> dict[str, str]:
         """Declares all parameters; returns the errors of invalid overrides, by name.
 

@@ -1,81 +1,279 @@
-"""Objects that configure creates from the parameters and cleanup destroys."""
+"""What the node does from configure to cleanup: messages in, predictions out."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
-from nav_msgs.msg import OccupancyGrid, Odometry, Path
-from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
-from rclpy.publisher import Publisher
-from rclpy.qos import QoSProfile
+from nav_msgs.msg import OccupancyGrid, Odometry
+from rclpy.lifecycle import LifecyclePublisher
 from rclpy.subscription import Subscription
-from std_msgs.msg import Float64MultiArray
+from rclpy.timer import Timer
 
-from social_implicit_ros.models.base import TrajectoryModel
-from social_implicit_ros.prediction.forecast import Forecast
 from social_implicit_ros.prediction.predictor import Predictor
-from social_implicit_ros.prediction.robot_plan import PATH, PlanDecoder
-from social_implicit_ros.ros import bond, qos
+from social_implicit_ros.prediction.robot_plan import PlanDecoder
+from social_implicit_ros.prediction.update import Update
+from social_implicit_ros.prediction.walls import floor_plan_from_grid
 from social_implicit_ros.ros.bond import Bond
-from social_implicit_ros.ros.calibration_keeper import CalibrationKeeper, open_calibration
-from social_implicit_ros.ros.definitions import definitions_of
+from social_implicit_ros.ros.calibration_keeper import CalibrationKeeper
 from social_implicit_ros.ros.online_evaluation_messages import (
-    METRICS_TOPIC,
     metrics_to_msg,
     radius_factors,
     scores_to_status,
 )
 from social_implicit_ros.ros.outputs.base import Output
-from social_implicit_ros.ros.outputs.registry import load_output
-from social_implicit_ros.ros.preparation import Preparation
-from social_implicit_ros.ros.trackers import Tracker, load_trackers
-from social_implicit_ros.settings import NodeConfig, PipelineConfig, PredictorConfig
-from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
-from social_implicit_ros.types import Tracks
+from social_implicit_ros.ros.preparation import NewestJob, Preparation
+from social_implicit_ros.ros.reporting.reporter import Reporter
+from social_implicit_ros.ros.timers import TickTimer
+from social_implicit_ros.ros.trackers import Tracker
+from social_implicit_ros.settings import NodeConfig
+from social_implicit_ros.tracks.frames.transforms import TransformUnavailableError
+from social_implicit_ros.tracks.messages.decoder import robot_from_odometry
 
 
 @dataclass
 class Session:
-    """What the node needs from configure to cleanup.
+    """Predicts from messages at every tick, and publishes the outputs with subscribers.
 
     Attributes:
+        reporter: logs and counts.
+        now_ns: the node's clock, integer nanoseconds.
+        changed_config: returns the parameters if they changed since the last call, else None.
+        tick_timer: ticks, unless messages trigger them.
+        transform_timer: runs while messages wait for a transform.
+        is_active: messages are used only while it is True.
         shown_s: steady time of the last prediction with people; None if the newest has none.
     """
 
+    reporter: Reporter
+    now_ns: Callable[[], int]
+    changed_config: Callable[[], NodeConfig | None]
     config: NodeConfig
     trackers: list[Tracker]
     predictor: Predictor
     outputs: dict[str, Output]
-    publishers: dict[str, LifecyclePublisher]
-    metrics: LifecyclePublisher
-    subscriptions: list[Subscription]
     keeper: CalibrationKeeper | None
     preparation: Preparation
+    # Endpoints and timers, which `session_setup` creates and destroys.
+    metrics: LifecyclePublisher = field(init=False)
+    publishers: dict[str, LifecyclePublisher] = field(default_factory=dict)
+    subscriptions: list[Subscription] = field(default_factory=list)
     bond: Bond | None = None
+    tick_timer: TickTimer = field(init=False)
+    transform_timer: Timer = field(init=False)
     is_active: bool = False
     shown_s: float | None = None
+    maps: NewestJob = field(default_factory=lambda: NewestJob("map"))
 
-    def publish(self, forecast: Forecast) -> None:
-        """Publishes the outputs that have subscribers."""
-        self.shown_s = time.monotonic() if forecast.ids else None
-        for name, publisher in self.publishers.items():
-            if publisher.get_subscription_count() > 0:
-                publisher.publish(self.outputs[name].render(forecast))
+    def start(self) -> None:
+        """Starts predicting."""
+        self.is_active = True
+        self.tick_timer.restart(self.config.predictor.tick_rate_hz)
+        self.apply_changed_parameters(wait=True)
+        self.clear()
 
-    def clear(self, stamp_ns: int) -> None:
+    def stop(self) -> None:
+        """Stops predicting: clears the outputs and all histories, and saves what was learned."""
+        was_active, self.is_active = self.is_active, False
+        if was_active:
+            # The session ends even if any of these steps fails.
+            self._try_to_clear()
+            with self.reporter.contained("calibration", "the calibration cannot be saved"):
+                self._save_calibration()
+            if self.bond is not None:
+                self.bond.send(self.now_ns(), is_active=False)
+        self.tick_timer.stop()
+        self.predictor.reset()
+
+    def apply_changed_parameters(self, *, wait: bool = False) -> None:
+        """Applies changed parameters once they are prepared; they were checked when set."""
+        with self.reporter.contained("parameters", "changed parameters cannot take effect"):
+            changed = self.changed_config()
+            if changed is not None:
+                self.preparation.begin(changed, self.config)
+            prepared = self.preparation.take(wait=wait)
+            if prepared is None:
+                return
+            before, (config, outputs) = self.config, prepared
+            self.config = config
+            self.predictor.reconfigure(config.predictor)
+            self.reporter.state = self.reporter.state.with_config(config)
+            if config.predictor.tick_rate_hz != before.predictor.tick_rate_hz:
+                self.tick_timer.restart(config.predictor.tick_rate_hz)
+            if outputs is not None and config.for_outputs != before.for_outputs:
+                self.clear()
+                self.outputs = outputs
+
+    # Messages
+
+    def on_tracks(self, tracker: Tracker, message: Any) -> None:
+        """Adds a serialised message of a tracker."""
+        if self.is_active:
+            with self.reporter.contained("unreadable", "tracks cannot be read"):
+                self._add_tracks(tracker, message)
+
+    def _add_tracks(self, tracker: Tracker, message: Any) -> None:
+        started_s, now_ns, source = time.perf_counter(), self.now_ns(), tracker.source
+        log = self.reporter.log
+        log.add_arrival(source, time.monotonic())
+        decoded = tracker.decode(message)
+        log.add_decoded(source, decoded)
+        if decoded.tracks is None:
+            return
+        self.reporter.log_slash(decoded.frame_id)
+        tracks = decoded.tracks
+        if self.config.predictor.stamp_source == "arrival":
+            tracks = replace(tracks, stamp_ns=now_ns)
+        update = self.predictor.add_tracks(tracks, decoded.frame_id, now_ns, source=source)
+        if update.is_accepted:
+            log.add_message(source, tracks)
+        self._handle_update(update, started_s)
+
+    def on_odometry(self, message: Odometry) -> None:
+        """Adds the robot's position."""
+        if self.is_active:
+            with self.reporter.contained("odometry", "odometry cannot be read"):
+                started_s, frame_id = time.perf_counter(), message.header.frame_id
+                robot = robot_from_odometry(message)
+                self.reporter.log_slash(frame_id)
+                update = self.predictor.add_robot(robot, frame_id, self.now_ns())
+                self._handle_update(update, started_s)
+
+    def on_map(self, message: OccupancyGrid) -> None:
+        """Loads a map in the background."""
+
+        def load() -> None:
+            with self.reporter.contained("map", "the map cannot be used"):
+                self.predictor.floor_plan = floor_plan_from_grid(message).prepare()
+
+        # The distances from the walls of a large map take longer than a tick.
+        self.maps.begin(load)
+
+    def on_plan(self, decoder: PlanDecoder, message: bytes) -> None:
+        """Takes over the robot's plan, a serialised path."""
+        if self.is_active:
+            self.predictor.robot_plan = None
+            with self.reporter.contained("plan", "the robot's plan cannot be used"):
+                self.predictor.robot_plan = decoder.decode(message, self.now_ns())
+
+    def add_waiting(self) -> None:
+        """Adds the tracks whose transform has become known."""
+        if self.is_active:
+            with self.reporter.contained("transform", "waiting tracks cannot be transformed"):
+                started_s = time.perf_counter()
+                self._handle_update(self.predictor.poll(self.now_ns()), started_s)
+
+    def _handle_update(self, update: Update, started_s: float) -> None:
+        """Reports the outcome of messages, and publishes a forecast if one is due."""
+        if update.jumped_back:
+            self._report_reset("time jumped back in the tracks' stamps")
+        self.reporter.log.add_update(update)
+        self.reporter.pass_on(update.refusals, update.corrections)
+        if update.tick_ns is not None:
+            self.tick(update.tick_ns, started_s)
+        if self.predictor.n_waiting:
+            self.transform_timer.reset()
+        else:
+            self.transform_timer.cancel()
+
+    # Predictions
+
+    def on_timer(self) -> None:
+        """Ticks at the current time."""
+        self.tick(self.now_ns(), time.perf_counter())
+
+    def tick(self, stamp_ns: int, started_s: float) -> None:
+        """Predicts and publishes.
+
+        Args:
+            stamp_ns: current time, integer nanoseconds.
+            started_s: when its computation began, by `time.perf_counter`.
+        """
+        predictor, reporter = self.predictor, self.reporter
+        self.apply_changed_parameters()
+        try:
+            forecast, corrections = predictor.published(predictor.tick(stamp_ns))
+            self.shown_s = time.monotonic() if forecast.ids else None
+            for name, publisher in self.publishers.items():
+                if publisher.get_subscription_count() > 0:
+                    publisher.publish(self.outputs[name].render(forecast))
+        except TransformUnavailableError as error:
+            # Without the transform, positions in the published frame are unknown.
+            reason = f"nothing is published in frame {predictor.published_frame}: {error}"
+            reporter.refuse("publish_frame", reason)
+            self._try_to_clear()
+            return
+        except Exception as error:  # noqa: BLE001 (onnxruntime has exceptions of its own)
+            reason = f"nobody is predicted: {reporter.reason_of(error)}"
+            reporter.log.add_failed_tick(reason)
+            reporter.warn("tick", reason)
+            # Planners must not keep using the previous predictions.
+            self._try_to_clear()
+            return
+        reporter.pass_on(predictor.refusals, corrections)
+        if self.config.predictor.robot != "none" and forecast.robot_m is None:
+            reporter.log.events.robot_lost = True
+        duration_s = time.perf_counter() - started_s
+        reporter.log.add_tick(
+            duration_s, predictor.n_tracked, forecast.skipped.values(), len(forecast.ids)
+        )
+        # After publishing, so that the evaluation does not delay it.
+        with reporter.contained("evaluation", "predictions cannot be evaluated"):
+            predictor.evaluate()
+
+    def clear(self) -> None:
         """Clears the outputs at their consumers: planners keep the last message."""
-        self.shown_s = None
+        self.shown_s, stamp_ns = None, self.now_ns()
         for name, publisher in self.publishers.items():
             publisher.publish(self.outputs[name].clear(stamp_ns))
 
-    def publish_metrics(self, node: str) -> DiagnosticStatus:
-        """Publishes the scores of recent predictions, and returns them as a status of `node`."""
+    def clear_outdated(self) -> None:
+        """If messages trigger the ticks, clears the outputs once the messages stop."""
+        if self.shown_s is None or self.tick_timer.is_running:
+            return
+        if time.monotonic() - self.shown_s > self.predictor.track_timeout_s:
+            self._try_to_clear()
+
+    def _try_to_clear(self) -> None:
+        """Clears the outputs; a failure is logged."""
+        with self.reporter.contained("clear", "outputs cannot be cleared"):
+            self.clear()
+
+    def reset(self, reason: str = "") -> None:
+        """Forgets all histories, for a reason that is logged, or on request."""
+        self.predictor.reset()
+        self._report_reset(reason)
+
+    def _report_reset(self, reason: str) -> None:
+        """Counts a reset of all histories, and clears the outputs."""
+        if reason:
+            self.reporter.logger.warning(f"{reason}: all histories are cleared")
+        self.reporter.log.add_reset()
+        self.clear()
+
+    def send_heartbeat(self) -> None:
+        """Sends a heartbeat of the bond."""
+        if self.is_active and self.bond is not None:
+            self.bond.send(self.now_ns(), is_active=True)
+
+    # Self-evaluation
+
+    def reset_calibration(self) -> str:
+        """Forgets what was learned; returns the reason of a failure, or ''."""
+        if self.keeper is None:
+            return "nothing to reset: the parameter adaptive_calibration is false"
+        problem = self.keeper.reset()
+        # Predictions made with the old calibration must not be scored for the new one.
+        self.predictor.evaluation.reset()
+        return problem
+
+    def self_evaluation(self, node: str) -> DiagnosticStatus:
+        """Publishes the scores of recent predictions; returns them as a status of `node`."""
+        if self.keeper is not None and self.keeper.is_due(time.monotonic()):
+            self._save_calibration()
         scores = self.predictor.evaluation.recent()
         factors = radius_factors(self.predictor.adaptive, len(scores.times_s), scores.confidence)
         if self.metrics.get_subscription_count() > 0:
@@ -89,163 +287,8 @@ class Session:
             calibration="off" if self.keeper is None else self.keeper.state,
         )
 
-
-@dataclass(frozen=True)
-class Callbacks:
-    """What the node does with a message; those of tracks and plans are serialised."""
-
-    on_tracks: Callable[[Tracker, Any], None]
-    on_odometry: Callable[[Odometry], None]
-    on_map: Callable[[OccupancyGrid], None]
-    on_plan: Callable[[PlanDecoder, Any], None]
-
-
-def open_session(
-    node: LifecycleNode, config: NodeConfig, lookup: TransformBuffer, callbacks: Callbacks
-) -> Session:
-    """Loads trackers, model and outputs, and creates the endpoints; removes all if one fails.
-
-    Raises ValueError if something cannot be used; the message says how to fix it.
-    """
-    trackers = load_trackers(config.tracker, config.predictor.stamp_spread_s)
-    model = load_model(config.model)
-    outputs = load_outputs(model, lookup, config)
-    keeper = open_calibration(
-        config,
-        model,
-        node.get_fully_qualified_name(),
-        node.get_logger(),
-        uses_sim_time=node.get_parameter("use_sim_time").value,
-    )
-    adaptive = None if keeper is None else keeper.adaptive
-    session = Session(
-        config=config,
-        trackers=trackers,
-        predictor=Predictor(model, config.predictor, lookup, adaptive=adaptive),
-        outputs=outputs,
-        publishers={},
-        metrics=node.create_lifecycle_publisher(
-            Float64MultiArray, METRICS_TOPIC, qos.diagnostics()
-        ),
-        subscriptions=[],
-        keeper=keeper,
-        preparation=Preparation(partial(load_outputs, model, lookup)),
-    )
-    try:
-        _create_publishers(node, session)
-        _create_subscriptions(node, session, callbacks)
-    except BaseException:
-        close_session(node, session)
-        raise
-    return session
-
-
-def load_outputs(
-    model: TrajectoryModel, lookup: TransformBuffer, config: NodeConfig
-) -> dict[str, Output]:
-    """Creates the outputs that the parameters select, and warms up model and outputs."""
-    outputs = {name: load_output(name, config) for name in config.outputs}
-    # With a map, the covariances are corrected by means of the samples.
-    _make_samples(model, config.use_map or any(output.reads_samples for output in outputs.values()))
-    _warm_up(model, outputs, lookup, config.predictor)
-    return outputs
-
-
-def load_model(name: str) -> TrajectoryModel:
-    """Loads a model; raises ValueError with the reason and how to fix it."""
-    try:
-        # Imports onnxruntime, which is not needed to list the parameters.
-        from social_implicit_ros.models import registry
-    except ImportError as error:
-        raise ValueError(
-            f"models need onnxruntime, which cannot be imported ({error}): pip install onnxruntime"
-        ) from error
-    return registry.load_model(name)
-
-
-def _make_samples(model: TrajectoryModel, is_needed: bool) -> None:
-    from social_implicit_ros.models.onnx_model import OnnxModel  # after `load_model`
-
-    if isinstance(model, OnnxModel):
-        model.makes_samples = is_needed
-
-
-def _warm_up(
-    model: TrajectoryModel,
-    outputs: Mapping[str, Output],
-    lookup: TransformBuffer,
-    config: PredictorConfig,
-) -> None:
-    """Runs one tick on dummy data, so that errors and lazy initialisation happen at configure."""
-    pipeline = PipelineConfig(n_samples=config.pipeline.n_samples, seed=config.pipeline.seed)
-    # A single frame and no robot, so that no transform is needed.
-    plain = PredictorConfig(
-        pipeline=pipeline,
-        time_step_s=config.time_step_s,
-        horizon_s=config.horizon_s,
-        fixed_frame=config.fixed_frame,
-    )
-    predictor = Predictor(model, plain, lookup)
-    for stamp_ns in (1, 100_000_000):
-        tracks = Tracks(stamp_ns, ("one", "two"), np.eye(2))
-        predictor.add_tracks(tracks, config.fixed_frame, stamp_ns)
-    forecast = predictor.tick(100_000_000)
-    for output in outputs.values():
-        output.render(forecast)
-        output.clear(forecast.stamp_ns)
-
-
-def close_session(node: LifecycleNode, session: Session) -> None:
-    """Destroys the endpoints of a session."""
-    for subscription in session.subscriptions:
-        node.destroy_subscription(subscription)
-    for publisher in session.publishers.values():
-        node.destroy_lifecycle_publisher(publisher)
-    node.destroy_lifecycle_publisher(session.metrics)
-    if session.bond is not None:
-        node.destroy_publisher(session.bond.publisher)
-
-
-def _create_publishers(node: LifecycleNode, session: Session) -> None:
-    """Adds the publishers of the outputs, and the bond, to the session."""
-    for name, output in session.outputs.items():
-        session.publishers[name] = node.create_lifecycle_publisher(
-            output.message_class,
-            output.topic,
-            output.qos(),
-            qos_overriding_options=qos.overridable(),
-        )
-    if session.config.bond:
-        publisher: Publisher = node.create_publisher(
-            bond.status_class(), bond.TOPIC, qos.diagnostics()
-        )
-        session.bond = bond.Bond(node.get_name(), publisher)
-
-
-def _create_subscriptions(node: LifecycleNode, session: Session, callbacks: Callbacks) -> None:
-    """Adds the subscriptions that the parameters need to the session."""
-    config = session.config
-
-    def subscribe(
-        kind: type, topic: str, callback: Any, profile: QoSProfile, **kwargs: Any
-    ) -> None:
-        subscription = node.create_subscription(kind, topic, callback, profile, **kwargs)
-        session.subscriptions.append(subscription)
-
-    for tracker in session.trackers:
-        subscribe(
-            tracker.message_class,
-            tracker.topic,
-            partial(callbacks.on_tracks, tracker),
-            qos.tracks(),
-            raw=True,
-            qos_overriding_options=qos.overridable(),
-        )
-    if config.use_map:
-        subscribe(OccupancyGrid, "~/map", callbacks.on_map, qos.map_())
-    if config.predictor.robot == "odometry":
-        subscribe(Odometry, "~/odometry", callbacks.on_odometry, qos.odometry())
-    if config.predictor.robot != "none":
-        # Paths have thousands of poses, which rclpy would take longer than a tick to convert.
-        on_plan = partial(callbacks.on_plan, PlanDecoder(definitions_of(PATH)))
-        subscribe(Path, "~/plan", on_plan, qos.plan(), raw=True)
+    def _save_calibration(self) -> None:
+        """Writes the adaptive calibration if it changed; a failure is logged."""
+        problem = "" if self.keeper is None else self.keeper.save(time.monotonic())
+        if problem:
+            self.reporter.logger.warning(problem)

@@ -272,7 +272,7 @@ def test_samples_and_other_steps_are_published_if_requested(start: Start) -> Non
     ],
     ids=lambda value: type(value).__name__,
 )
-@pytest.mark.parametrize("place", ["session.load_model", "session.open_calibration"])
+@pytest.mark.parametrize("place", ["session_setup.load_model", "session_setup.open_calibration"])
 def test_any_failure_at_configure_is_the_reason_of_the_status(
     local_node: Callable[..., PredictorNode],
     monkeypatch: pytest.MonkeyPatch,
@@ -351,7 +351,7 @@ def test_ticks_continue_when_the_system_clock_is_set_back(
     clocks = []
     for is_simulated in (False, True, False):
         node.set_parameters([Parameter("use_sim_time", value=is_simulated)])
-        timer = node._tick_timer._timer
+        timer = node._configured().tick_timer._timer
         assert timer is not None
         clocks.append(timer.clock.clock_type)
     assert clocks == [ClockType.STEADY_TIME, ClockType.ROS_TIME, ClockType.STEADY_TIME]
@@ -395,7 +395,7 @@ def test_the_node_continues_after_any_failure_of_a_tick(
     reported: list[str] = []
     monkeypatch.setattr(node.reporter, "warn", lambda kind, why: reported.append(why))
     monkeypatch.setattr(Predictor, place, failing)
-    node._on_timer()
+    node._configured().on_timer()
     expected = {
         "tick": "nobody is predicted",
         "evaluate": "cannot be evaluated",
@@ -403,4 +403,4 @@ def test_the_node_continues_after_any_failure_of_a_tick(
     }
     assert len(reported) == 1 and expected[place] in reported[0]
     monkeypatch.undo()
-    node._on_timer()
+    node._configured().on_timer()

@@ -70,7 +70,7 @@ class Changing:
     def take(self) -> None:
         """Releases the preparation and waits for it."""
         self.released.set()
-        self.node._apply_changed_parameters(self.node._configured(), wait=True)
+        self.node._configured().apply_changed_parameters(wait=True)
 
 
 @pytest.fixture(scope="module")

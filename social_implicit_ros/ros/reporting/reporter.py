@@ -34,6 +34,7 @@ class Reporter:
     Attributes:
         log: counters of the next report.
         state: state of the node, with the reason of a failed configure.
+        logger: the node's logger.
     """
 
     def __init__(self, node: str, logger: RcutilsLogger, publisher: Publisher) -> None:
@@ -46,7 +47,8 @@ class Reporter:
         """
         self.log = DiagnosticsLog({})
         self.state = NodeState("unconfigured")
-        self._node, self._logger, self._publisher = node, logger, publisher
+        self._node, self._publisher = node, publisher
+        self.logger = logger
         self._logged_frames: set[str] = set()  # with a leading slash
         # Kind of warning -> steady times at which it last happened, and was last logged.
         self._warned_s: dict[str, tuple[float, float]] = {}
@@ -60,7 +62,7 @@ class Reporter:
         is_due = now_s - last_s >= _ENDED_S or now_s - logged_s >= _REMINDER_S
         self._warned_s[kind] = (now_s, now_s if is_due else logged_s)
         if is_due:
-            self._logger.warning(why)
+            self.logger.warning(why)
 
     def refuse(self, kind: str, why: str) -> None:
         """Counts a message that was rejected, and warns."""
@@ -78,7 +80,7 @@ class Reporter:
         """Logs once that the leading slash of a frame is ignored."""
         if frame_id.startswith("/") and frame_id not in self._logged_frames:
             self._logged_frames.add(frame_id)
-            self._logger.info(
+            self.logger.info(
                 f"frame {frame_id} is read as {plain_frame(frame_id)}: frames of ROS 2 have no "
                 "leading slash"
             )
@@ -93,7 +95,7 @@ class Reporter:
 
     def reason_of(self, error: Exception) -> str:
         """The reason for the user; the traceback is logged at debug level."""
-        self._logger.debug("".join(traceback.format_exception(error)))
+        self.logger.debug("".join(traceback.format_exception(error)))
         return reason_of(error)
 
     def take_counts(self, predictor: Predictor) -> None:
@@ -105,7 +107,7 @@ class Reporter:
         # The timeout of an irregular tracker changes continually.
         if timeout_s > _LONGER * max(self._logged_timeout_s, least_s):
             self._logged_timeout_s = timeout_s
-            self._logger.info(
+            self.logger.info(
                 f"tracks are dropped after {timeout_s:g} s, because of the tracker's period and "
                 "latency: see track_timeout_s and max_track_timeout_s"
             )
@@ -119,7 +121,7 @@ class Reporter:
         """
         now_s = time.monotonic()
         status = self.log.report(self._node, self.state, now_ns, now_s)
-        self._logger.debug(f"{self.state.lifecycle}: {status.message}")
+        self.logger.debug(f"{self.state.lifecycle}: {status.message}")
         report = DiagnosticArray()
         report.header.stamp = stamp_to_msg(now_ns)
         report.status = [status, *others]
@@ -134,9 +136,9 @@ class Reporter:
         ]
         for level, text in self._announcer.update(findings, now_s):
             if level is Level.OK:
-                self._logger.info(text)
+                self.logger.info(text)
             else:
-                self._logger.warning(text)
+                self.logger.warning(text)
 
 
 _MAX_TEXT = 1000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from social_implicit_ros.models.onnx_model import OnnxModel
-from social_implicit_ros.ros.session import load_model, load_outputs
+from social_implicit_ros.ros.session_setup import load_model, load_outputs
 from social_implicit_ros.settings import NodeConfig
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
 
