@@ -152,6 +152,9 @@ class PredictorNode(ParameterNode):
         gc.unfreeze()
         session.stop()
         close_session(self, session)
+        # The session, its timers and their callbacks refer to each other: only this frees the model.
+        del session
+        gc.collect()
 
     def _configured(self) -> Session:
         if self._session is None:
