@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
 
 from social_implicit_ros.untrusted_files import short_text
 
-_STEP = re.compile(r"^([A-Za-z_]\w*)(?:\[(?:(\d{1,6})|max ([\w.]+))\])?$", re.ASCII)
+_STEP = re.compile(r"([A-Za-z_]\w*)(?:\[(?:(0|[1-9]\d{0,5})|max ([\w.]+))\])?", re.ASCII)
 #: Dots outside brackets.
 _BETWEEN_STEPS = re.compile(r"\.(?![^\[\]]*\])")
 #: Maximum number of steps of a path.
@@ -24,10 +23,12 @@ class FieldPath:
     """A dotted path into a message.
 
     Attributes:
+        text: the path as written in a file.
         steps: (field, element of it or None) from the outermost message inwards. A path as element
             means the element in which the number at that path is largest.
     """
 
+    text: str
     steps: tuple[tuple[str, int | FieldPath | None], ...]
 
     @classmethod
@@ -42,7 +43,7 @@ class FieldPath:
             TrackerSpecError: the text is not a path.
         """
         texts = _BETWEEN_STEPS.split(text) if isinstance(text, str) else []
-        matches = [_STEP.match(step) for step in texts]
+        matches = [_STEP.fullmatch(step) for step in texts]
         if None in matches or not 1 <= len(matches) <= _MAX_STEPS:
             raise TrackerSpecError(
                 f"{owner} is {short_text(text)}, expected a dotted path such as pose.position, "
@@ -54,15 +55,7 @@ class FieldPath:
                 steps.append((match[1], cls.parse(match[3], owner)))
             else:
                 steps.append((match[1], int(match[2]) if match[2] else None))
-        return cls(tuple(steps))
-
-    @cached_property
-    def text(self) -> str:
-        """The path as written in a file."""
-        return ".".join(
-            name if at is None else f"{name}[{'' if isinstance(at, int) else 'max '}{at}]"
-            for name, at in self.steps
-        )
+        return cls(str(text), tuple(steps))
 
     def __str__(self) -> str:
         """As `text`."""

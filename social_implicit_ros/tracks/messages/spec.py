@@ -48,8 +48,8 @@ _Names = tuple[str | int, ...]
 _TYPE = re.compile(r"^([A-Za-z]\w*)/msg/([A-Za-z]\w*)$", re.ASCII)
 _STRINGS = ("string", "wstring")
 _OPTIONAL_PATHS = ("list", "covariance", "score", "class", "state", "frame", "stamp")
-_FRAME = FieldPath((("header", None), ("frame_id", None)))
-_STAMP = FieldPath((("header", None), ("stamp", None)))
+_FRAME = FieldPath.parse("header.frame_id", "frame")
+_STAMP = FieldPath.parse("header.stamp", "stamp")
 #: Larger files are refused before they are parsed.
 _MAX_FILE_BYTES = 64 * 1024
 #: Maximum length of a list: paths of an id, values of a filter, and paths of a vector.
@@ -144,11 +144,10 @@ class TrackerSpec:
         """The path relative to an entry if it starts with the list's first entry, else None."""
         if self.entries is None:
             return None
-        *outer, (name, _) = self.entries.steps
-        root = (*outer, (name, 0))
-        if path.steps[: len(root)] != root:
+        first = f"{self.entries.text}[0]."
+        if not path.text.startswith(first):
             return None
-        return FieldPath(path.steps[len(root) :])
+        return FieldPath(path.text.removeprefix(first), path.steps[len(self.entries.steps) :])
 
 
 def shipped_trackers() -> dict[str, Path]:
