@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from itertools import groupby, islice, takewhile
 from pathlib import Path
 from typing import IO
 from zlib import crc32
@@ -37,6 +38,8 @@ _HEAD = struct.Struct("<BQ")
 _MESSAGE_HEAD = struct.Struct("<HIQQ")
 #: Size of the fields of a chunk, without the name of the compression.
 _CHUNK_HEAD_BYTES = 40
+#: Maximum number of records outside of chunks that are read at once.
+_RUN_RECORDS = 1000
 _FOOTER_BYTES = _HEAD.size + 20 + len(MCAP_MAGIC)
 
 #: Topic, record time in nanoseconds, and data of a message.
@@ -83,9 +86,9 @@ class McapFile:
         self._is_complete = not is_truncated_mcap(path)
         self._schemas: dict[int, tuple[str, str, str]] = {0: ("", "", "")}
         self._channels: dict[int, tuple[str, int]] = {}
-        #: First and last record time, offset, and channels (empty if unknown) of each chunk, and of
-        #: each message outside of chunks.
-        self._blocks: list[tuple[int, int, int, tuple[int, ...]]] = []
+        #: First and last record time, offset, number of records, and channels (empty if unknown) of
+        #: each chunk, and of each run of messages outside of chunks.
+        self._blocks: list[tuple[int, int, int, int, tuple[int, ...]]] = []
         self._counts: Counter[int] = Counter()
         self.end_ns = 0
         if not self._read_summary():
@@ -112,38 +115,42 @@ class McapFile:
                 yield self._topics[channel], recorded_ns, data
 
         n_read = 0
-        for begin_ns, end_ns, offset, channels in self._blocks:
+        for begin_ns, end_ns, offset, n_records, channels in self._blocks:
             if end_ns < first_ns or begin_ns >= stop_ns:
                 continue
             if channels and wanted.isdisjoint(channels):
                 continue
             yield from due(begin_ns)
-            for channel, recorded_ns, data in self._block(offset):
+            for channel, recorded_ns, data in self._block(offset, n_records):
                 if channel in wanted and first_ns <= recorded_ns < stop_ns:
                     n_read += 1
                     heappush(heap, (recorded_ns, n_read, channel, data))
         yield from due(_FOREVER_NS)
 
-    def _block(self, offset: int) -> Iterator[tuple[int, int, bytes]]:
+    def _block(self, offset: int, n_records: int) -> Iterator[tuple[int, int, bytes]]:
         self._file.seek(offset)
-        opcode, data, _ = next(self._records(self._file, self._size), (0, b"", 0))
-        if opcode not in (_CHUNK, _MESSAGE):
-            raise ValueError("the index does not point to a chunk")
-        return self._messages_in(opcode, data)
+        for opcode, data, _ in islice(self._records(self._file, self._size), n_records):
+            yield from self._messages_in(opcode, data)
 
     def _read_all(self) -> None:
         """Creates the index from all records."""
         self._blocks.clear()
         self._counts.clear()
         self._file.seek(len(MCAP_MAGIC))
-        for opcode, data, offset in self._records(self._file, self._size):
-            if opcode == _DATA_END:
-                break
-            found = [(at_ns, channel) for channel, at_ns, _ in self._messages_in(opcode, data)]
-            if found:
-                channels = Counter(channel for _, channel in found)
-                self._counts += channels
-                self._blocks.append((min(found)[0], max(found)[0], offset, tuple(channels)))
+        records = self._records(self._file, self._size)
+        records = takewhile(lambda record: record[0] != _DATA_END, records)
+        for is_chunk, group in groupby(records, key=lambda record: record[0] == _CHUNK):
+            indexed = (
+                (offset, [(at_ns, number) for number, at_ns, _ in self._messages_in(opcode, data)])
+                for opcode, data, offset in group
+            )
+            while run := list(islice(indexed, 1 if is_chunk else _RUN_RECORDS)):
+                found = [message for _, messages in run for message in messages]
+                if found:
+                    channels = Counter(number for _, number in found)
+                    self._counts += channels
+                    begin_ns, end_ns = min(found)[0], max(found)[0]
+                    self._blocks.append((begin_ns, end_ns, run[0][0], len(run), tuple(channels)))
         self.end_ns = max((end_ns for _, end_ns, *_ in self._blocks), default=0)
 
     def _records(self, stream: IO[bytes], end: int) -> Iterator[tuple[int, bytes, int]]:
@@ -201,7 +208,7 @@ class McapFile:
             if opcode == _CHUNK_INDEX:
                 start_ns, end_ns, offset, _, n_bytes = struct.unpack_from("<QQQQI", data)
                 offsets = struct.iter_unpack("<HQ", data[36 : 36 + n_bytes])
-                self._blocks.append((start_ns, end_ns, offset, tuple(c for c, _ in offsets)))
+                self._blocks.append((start_ns, end_ns, offset, 1, tuple(c for c, _ in offsets)))
             elif opcode == _STATISTICS:
                 has_statistics = True
                 self.end_ns, n_bytes = struct.unpack_from("<QI", data, 34)

@@ -147,6 +147,17 @@ class TestOrder:
 
         assert stamps_in(open_source(write_mcap(tmp_path / "bag.mcap", late, **options))) == STAMPS
 
+    def test_a_long_recording_without_chunks_is_read_in_order(self, tmp_path: Path) -> None:
+        walk = walkers(duration_s=210.0, n_agents=1)
+        late = people_messages(walk)
+        late[998], late[1002] = late[1002], late[998]
+        bag = write_mcap(tmp_path / "bag.mcap", late, use_chunking=False)
+
+        source = open_source(bag)
+
+        assert stamps_in(source) == [tracks.stamp_ns for tracks in walk]
+        assert stamps_in(source.part(99.0, 2.0)) == [t.stamp_ns for t in walk[990:1011]]
+
     def test_a_message_before_the_clock_was_set_does_not_stretch_the_recording(
         self, tmp_path: Path
     ) -> None:
