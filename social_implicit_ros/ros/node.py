@@ -152,7 +152,7 @@ class PredictorNode(ParameterNode):
         gc.unfreeze()
         session.stop()
         close_session(self, session)
-        # The session, its timers and their callbacks refer to each other: only this frees the model.
+        # The session, its timers and their callbacks refer to each other, and would stay in memory.
         del session
         gc.collect()
 
