@@ -219,7 +219,8 @@ def test_the_moment_drawn_has_the_most_people_with_whole_past_and_future() -> No
 
 
 def test_the_animation_continues_around_the_moment_drawn() -> None:
-    moments = score_published([prediction(0.1 * index, 1) for index in range(400)], [])
+    recording = [Tracks(0, ("1",), np.zeros((1, 2)))]
+    moments = score_published([prediction(0.1 * index, 1) for index in range(400)], recording)
     part = excerpt(moments, around=200)
     stamps_s = np.array([moment.prediction.stamp_ns for moment in part]) * 1e-9
     np.testing.assert_allclose(np.diff(stamps_s), 0.2)
