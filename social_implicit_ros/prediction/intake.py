@@ -89,7 +89,7 @@ class TrackIntake:
         for reason, n_entries in skipped.items():
             update.skip(source, reason, n_entries)
             if reason is SkipReason.UNSET_POSITION and n_entries:
-                update.examples[reason] = str(tracker.reported.unset_m)
+                update.examples[reason] = str(tracker.reported.placeholders.newest_m)
         self._follow_trackers()
         if tracks.source != source:
             tracks = replace(tracks, source=source)

@@ -46,7 +46,7 @@ class KnownTracker:
     @property
     def needed_timeout_s(self) -> float:
         """Timeout that the tracks need, seconds; 0 if unknown."""
-        kept_s = max(self.reported.hold_s, self.coasting.usual_gap_s)
+        kept_s = max(self.reported.holds.hold_s, self.coasting.usual_gap_s)
         return max(self.timing.needed_timeout_s, PERIODS_KEPT * kept_s)
 
     def frozen(self, min_s: float, noise_m: float) -> tuple[str, ...]:
@@ -114,11 +114,11 @@ class KnownTracker:
         self.coasting.observe(
             (*tracks.ids, *tracks.repeated_ids, *present, *sorted(self._stitcher.awaited)),
             tracks.stamp_ns,
-            period_ns=self.reported.period_ns,
+            period_ns=self.reported.holds.period_ns,
             timeout_s=history.config.track_timeout_s,
             min_probability=config.min_return_probability,
         )
         if len(self.coasting) > 2 * config.max_agents:
             self.coasting.forget_others(history.ids)
         if config.merge_doubles:
-            self.doubles.observe(tracks, history, self.reported.cell_m)
+            self.doubles.observe(tracks, history, self.reported.grid.cell_m)

@@ -92,17 +92,17 @@ class TrackerLog(TrackerCounts):
             source: prefix of this tracker's ids.
         """
         known = predictor.tracker(source)
-        self.latency_s, self.hold_s = known.timing.latency_s, known.reported.hold_s
-        self.stamp_step_s, self.mean_step_s = known.reported.stamp_steps_s
+        self.latency_s, self.hold_s = known.timing.latency_s, known.reported.holds.hold_s
+        self.stamp_step_s, self.mean_step_s = known.reported.holds.stamp_steps_s
         self.needed_timeout_s = max(
-            known.timing.needed_timeout_s, PERIODS_KEPT * known.reported.usual_hold_s
+            known.timing.needed_timeout_s, PERIODS_KEPT * known.reported.holds.usual_hold_s
         )
         self.has_wrong_velocities = predictor.history.refutes_velocities(source)
         noise_m = predictor.history.noise_m(source)
         self.frozen, self.only_axis = known.frozen(FROZEN_S, noise_m), known.only_axis(noise_m)
         self.n_doubles = len({agent_id for pair in known.doubles.found for agent_id in pair}) // 2
         self.to_and_fro_m = known.to_and_fro_m
-        self.cell_m = known.reported.cell_m
+        self.cell_m = known.reported.grid.cell_m
         self.stamp_shift_ms = round(predictor.stamp_shift_ns(source) / 1e6)
         if predictor.last_tick is None:
             self.n_predicted, self.tick_reasons, self.n_waiting = 0, Counter(), 0

@@ -44,7 +44,7 @@ def test_all_entries_of_a_good_tracker_are_observations() -> None:
     reported = ReportedPositions()
     taken, lost = shown(reported, lambda n: walk(n / 20.0) + noise.normal(0.0, 0.05, (3, 2)))
     assert all(tracks.ids == IDS for tracks in taken)
-    assert lost.total() == 0 and reported.hold_s == 0.0
+    assert lost.total() == 0 and reported.holds.hold_s == 0.0
 
 
 def test_people_who_stand_exactly_still_are_observed_in_every_message() -> None:
@@ -66,9 +66,9 @@ def test_positions_on_a_grid_are_all_observations(cell_m: float, offset: float) 
 
     reported = ReportedPositions()
     taken, lost = shown(reported, position_of)
-    assert lost.total() == 0 and reported.hold_s == 0.0
+    assert lost.total() == 0 and reported.holds.hold_s == 0.0
     assert all(tracks.ids == IDS for tracks in taken)
-    assert reported.cell_m == pytest.approx(cell_m)
+    assert reported.grid.cell_m == pytest.approx(cell_m)
 
 
 @pytest.mark.parametrize(("noise_m", "decimals"), [(0.0, 12), (0.05, 12), (0.05, 2)])
@@ -79,7 +79,7 @@ def test_the_first_of_held_positions_is_an_observation(noise_m: float, decimals:
     taken, lost = shown(
         reported, lambda n: (walk((n - n % 10) / 20.0) + noise[n // 10]).round(decimals)
     )
-    assert reported.hold_s == pytest.approx(0.5)
+    assert reported.holds.hold_s == pytest.approx(0.5)
     learned = taken[40:]
     for n, tracks in enumerate(learned):
         assert set(IDS[:2] if n % 10 == 0 else ()) == set(tracks.ids) - {"3"}
@@ -96,7 +96,7 @@ def test_an_invalid_position_between_two_held_ones_changes_nothing() -> None:
 
     reported = ReportedPositions()
     taken, _ = shown(reported, position_of)
-    assert reported.hold_s == pytest.approx(0.5)
+    assert reported.holds.hold_s == pytest.approx(0.5)
     for n, tracks in enumerate(taken[40:]):
         if n % 10 != 5:
             assert ("1" in tracks.ids) == (n % 10 == 0)
@@ -105,7 +105,7 @@ def test_an_invalid_position_between_two_held_ones_changes_nothing() -> None:
 def test_held_positions_of_an_even_walk_are_not_a_grid() -> None:
     reported = ReportedPositions()
     shown(reported, lambda n: walk((n - n % 10) / 20.0)[[0, 0, 0]] + np.eye(3)[:, :2])
-    assert reported.hold_s == pytest.approx(0.5)
+    assert reported.holds.hold_s == pytest.approx(0.5)
 
 
 def test_tracks_may_be_held_independently() -> None:
@@ -122,7 +122,7 @@ def test_tracks_may_be_held_independently() -> None:
 
     reported = ReportedPositions()
     taken, _ = shown(reported, position_of)
-    assert reported.hold_s == pytest.approx(0.35)
+    assert reported.holds.hold_s == pytest.approx(0.35)
     assert sum("1" in tracks.ids for tracks in taken[70:]) == pytest.approx(130 / 7, abs=1.0)
 
 
@@ -142,7 +142,7 @@ def test_held_positions_are_found_in_messages_of_one_person_each(apart_ns: int) 
             taken[row] += n >= 40 and row < 2 and bool(tracks.ids)
             # The history skips a repeated message.
             assert reported.take(now, MAX_SPEED_M_S) == (now, Counter({}))
-    assert reported.hold_s == pytest.approx(0.5)
+    assert reported.holds.hold_s == pytest.approx(0.5)
     assert taken[0] == taken[1] + 1 == 16
     assert len(reported._ids) == 3
 
@@ -167,8 +167,7 @@ def test_memory_is_bounded_for_tracks_that_jump() -> None:
         positions_m = generator.uniform(-1e3, 1e3, (2, 2))
         now = Tracks(100 * S + n * S // 10, ids[n % 3 // 2 :], positions_m[n % 3 // 2 :])
         reported.take(now, MAX_SPEED_M_S)
-    assert len(reported._suspects) <= 256
-    assert len(reported._away) <= 2
+    assert len(reported.placeholders._suspects) <= 256
 
 
 def test_held_positions_are_found_beside_empty_slots() -> None:
@@ -183,7 +182,7 @@ def test_held_positions_are_found_beside_empty_slots() -> None:
         now = Tracks(100 * S + n * S // 20, ids, positions_m)
         tracks, _ = reported.take(now, MAX_SPEED_M_S)
         n_taken += n >= 100 and "1" in tracks.ids
-    assert reported.usual_hold_s == pytest.approx(0.25)
+    assert reported.holds.usual_hold_s == pytest.approx(0.25)
     assert n_taken == 20
 
 
@@ -197,7 +196,7 @@ def test_gaps_and_slower_messages_are_no_repetitions() -> None:
         if 200 <= n < 230:
             positions_m[:] = np.nan
         tracks, lost = reported.take(Tracks(round((100 + time_s) * S), IDS, positions_m), 10.0)
-        assert tracks.ids == IDS and lost.total() == 0 and reported.hold_s == 0.0
+        assert tracks.ids == IDS and lost.total() == 0 and reported.holds.hold_s == 0.0
 
 
 def test_a_new_id_at_a_repeated_position_is_observed_from_its_next_position() -> None:
@@ -239,11 +238,11 @@ def steps_of(time_of: Callable[[int], float], n_messages: int = 300) -> float:
     """Ratio of the usual to the mean step of the stamps of people who walk."""
     noise = np.random.default_rng(0)
     reported = ReportedPositions()
-    assert reported.stamp_steps_s == (0.0, 0.0)
+    assert reported.holds.stamp_steps_s == (0.0, 0.0)
     for n in range(n_messages):
         seen_m = walk(n / 10.0) + noise.normal(0.0, 0.03, (3, 2))
         reported.take(Tracks(round((100.0 + time_of(n)) * S), IDS, seen_m), MAX_SPEED_M_S)
-    usual_s, mean_s = reported.stamp_steps_s
+    usual_s, mean_s = reported.holds.stamp_steps_s
     return usual_s / mean_s
 
 
@@ -283,7 +282,7 @@ def test_people_in_separate_messages_have_right_stamps() -> None:
             stamp_ns = 100 * S + n * S // 10 + row * S // 1000
             tracks = Tracks(stamp_ns, IDS[row : row + 1], seen_m[row : row + 1])
             reported.take(tracks, MAX_SPEED_M_S)
-    assert reported.stamp_steps_s == pytest.approx((0.1, 0.1))
+    assert reported.holds.stamp_steps_s == pytest.approx((0.1, 0.1))
 
 
 def test_a_tracker_that_repeats_no_more_is_trusted_again() -> None:
@@ -296,10 +295,10 @@ def test_a_tracker_that_repeats_no_more_is_trusted_again() -> None:
 
     reported = ReportedPositions()
     shown(reported, held, rate_hz=10.0, n_messages=200)
-    assert reported.hold_s == pytest.approx(0.5)
+    assert reported.holds.hold_s == pytest.approx(0.5)
     reported = ReportedPositions()
     shown(reported, held, rate_hz=10.0, n_messages=1000)
-    assert reported.hold_s == 0.0
+    assert reported.holds.hold_s == 0.0
 
 
 @pytest.mark.parametrize("n_missed", [3, 20])
@@ -318,7 +317,7 @@ def test_positions_repeated_while_people_are_missed_are_no_observations(n_missed
 
     reported = ReportedPositions()
     taken, _ = shown(reported, position_of, n_messages=400)
-    assert reported.hold_s == pytest.approx((n_missed + 1) / 20.0)
+    assert reported.holds.hold_s == pytest.approx((n_missed + 1) / 20.0)
     for n, tracks in enumerate(taken[200:], start=200):
         for row in range(2):  # who walks
             is_missed = (n + 17 * row) % 50 < n_missed
@@ -342,7 +341,7 @@ def test_people_who_often_stand_exactly_still_are_observed_although_a_few_were_m
     reported = ReportedPositions()
     _, lost = shown(reported, position_of)
     assert lost[SkipReason.REPEATED] == 0
-    assert reported.hold_s == 0.0
+    assert reported.holds.hold_s == 0.0
 
 
 def test_missing_messages_are_no_repetitions() -> None:
@@ -353,7 +352,7 @@ def test_missing_messages_are_no_repetitions() -> None:
         positions_m = walk(0.4 * n) + noise.normal(0.0, 0.05, (3, 2))
         _, lost = reported.take(Tracks(100 * S + n * 2 * S // 5, IDS, positions_m), MAX_SPEED_M_S)
         assert lost.total() == 0
-    assert reported.hold_s == 0.0
+    assert reported.holds.hold_s == 0.0
 
 
 @pytest.mark.parametrize("place", [(0.0, 0.0), (-1.0, -1.0), (999.0, 999.0)])
@@ -378,7 +377,7 @@ def test_a_position_to_which_tracks_jump_and_back_is_a_placeholder(
         if n > 120 and n % 40 >= 35:
             away = IDS[n // 40 % 2]
             assert set(tracks.ids) == set(IDS) - {away} and not tracks.repeated_ids
-    assert reported.unset_m == (*place, 0.0)
+    assert reported.placeholders.newest_m == (*place, 0.0)
 
 
 def test_a_person_listed_twice_is_used_once() -> None:
@@ -442,7 +441,7 @@ def test_zeros_at_the_begin_of_tracks_near_the_origin_are_placeholders() -> None
         _, lost = reported.take(now, MAX_SPEED_M_S)
         is_unset = n % 10 == 0
         assert lost[SkipReason.UNSET_POSITION] == (3 if is_unset else 0)
-    assert reported.unset_m == (0.0, 0.0, 0.0)
+    assert reported.placeholders.newest_m == (0.0, 0.0, 0.0)
 
 
 def test_two_people_under_one_id_are_no_placeholders() -> None:
