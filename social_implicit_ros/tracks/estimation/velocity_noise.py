@@ -33,6 +33,19 @@ _FIRST = np.tile(
     (1, len(_AGES_NS) + 1, 1),
 )
 
+#: State of a row: its newest velocity, NaN if unknown, and the group by age of that; and a velocity
+#: that waits for a later position, with the position, stamp and group then; stamp 0 for none.
+_ROW = np.dtype(
+    [
+        ("newest_m_s", np.float64, 2),
+        ("group", np.int64),
+        ("waiting_m_s", np.float64, 2),
+        ("waiting_m", np.float64, 2),
+        ("waiting_ns", np.int64),
+        ("waiting_group", np.int64),
+    ]
+)
+
 
 class VelocityNoise:
     """Newest velocities of the rows of a table, and the noise of each tracker's velocities.
@@ -43,34 +56,20 @@ class VelocityNoise:
     """
 
     def __init__(self) -> None:
-        self._velocities_m_s = np.empty((0, 2))  # newest; NaN if unknown
+        self._rows = np.empty(0, dtype=_ROW)
         self._draws = np.random.default_rng(0)
-        self._group = np.empty(0, dtype=np.int64)
         # Sums per tracker and group: number of residuals, and their squares minus the noise of
         # positions; for moving people squared residuals, and squared mean velocities.
         self._sums = np.empty((0, *_FIRST.shape[1:]))
-        # Per row, one velocity that waits for a later position; stamp 0 for none.
-        self._waiting_ns = np.empty(0, dtype=np.int64)
-        self._waiting_m = np.empty((0, 2))
-        self._waiting_m_s = np.empty((0, 2))
-        self._waiting_group = np.empty(0, dtype=np.int64)
 
     def grow(self, n_rows: int) -> None:
         """Adds rows, up to `n_rows`."""
-        for name in (
-            "_velocities_m_s",
-            "_group",
-            "_waiting_ns",
-            "_waiting_m",
-            "_waiting_m_s",
-            "_waiting_group",
-        ):
-            setattr(self, name, with_rows(getattr(self, name), n_rows))
+        self._rows = with_rows(self._rows, n_rows)
 
     def forget(self, rows: IntArray | int) -> None:
         """Clears rows that begin another track."""
-        self._velocities_m_s[rows] = np.nan
-        self._waiting_ns[rows] = 0
+        self._rows["newest_m_s"][rows] = np.nan
+        self._rows["waiting_ns"][rows] = 0
 
     def add(
         self,
@@ -96,9 +95,10 @@ class VelocityNoise:
         if tracker >= len(self._sums):
             n_new = tracker + 1 - len(self._sums)
             self._sums = np.concatenate([self._sums, np.tile(_FIRST, (n_new, 1, 1))])
-        self._velocities_m_s[rows] = velocities_m_s
-        self._group[rows] = np.searchsorted(_AGES_NS, ages_ns, side="right")
-        waiting_ns, is_known = self._waiting_ns[rows], ~np.isnan(velocities_m_s[:, 0])
+        state = self._rows
+        state["newest_m_s"][rows] = velocities_m_s
+        state["group"][rows] = np.searchsorted(_AGES_NS, ages_ns, side="right")
+        waiting_ns, is_known = state["waiting_ns"][rows], ~np.isnan(velocities_m_s[:, 0])
         if not (is_known.any() or waiting_ns.any()):  # the tracker reports no velocities
             return
         elapsed_ns = stamp_ns - waiting_ns
@@ -115,16 +115,17 @@ class VelocityNoise:
         if is_first.any():
             is_due &= ~is_first | (self._draws.random(len(rows)) < _FIRST_SHARE)
         due = rows[is_due]
-        self._waiting_ns[due], self._waiting_group[due] = stamp_ns, self._group[due]
-        self._waiting_m[due], self._waiting_m_s[due] = positions_m[is_due], velocities_m_s[is_due]
+        state["waiting_ns"][due], state["waiting_group"][due] = stamp_ns, state["group"][due]
+        state["waiting_m"][due] = positions_m[is_due]
+        state["waiting_m_s"][due] = velocities_m_s[is_due]
 
     def newest(self, rows: IntArray, trackers: IntArray) -> Velocities | None:
         """The newest velocities of (A,) rows of (A,) trackers; None if all are unknown."""
-        velocities_m_s = self._velocities_m_s[rows]
+        velocities_m_s = self._rows["newest_m_s"][rows]
         is_known = ~np.isnan(velocities_m_s[:, 0])
         if not is_known.any():
             return None
-        sums = self._sums[trackers[is_known], self._group[rows[is_known]]]
+        sums = self._sums[trackers[is_known], self._rows["group"][rows[is_known]]]
         n_residuals, noise, unexplained, later = sums.T
         variances = np.full(len(rows), np.inf)
         variances[is_known] = np.where(
@@ -150,17 +151,18 @@ class VelocityNoise:
         positions_m: FloatArray,
         noise_m: float,
     ) -> None:
-        later_m_s = (positions_m - self._waiting_m[rows]) / elapsed_s[:, None]
-        residuals = np.abs(later_m_s - self._waiting_m_s[rows])
+        waiting = self._rows[rows]
+        later_m_s = (positions_m - waiting["waiting_m"]) / elapsed_s[:, None]
+        residuals = np.abs(later_m_s - waiting["waiting_m_s"])
         squares = np.square(np.minimum(residuals, _MAX_RESIDUAL_M_S)).mean(axis=1)
         noise = squares - 2.0 * np.square(noise_m / elapsed_s)
         later = np.square(later_m_s).mean(axis=1)
-        fastest = np.maximum(later, np.square(self._waiting_m_s[rows]).mean(axis=1))
+        fastest = np.maximum(later, np.square(waiting["waiting_m_s"]).mean(axis=1))
         is_moving = 2.0 * fastest > _MOVING_M_S**2
         found = np.stack(
             [np.ones(len(rows)), noise, squares * is_moving, later * is_moving], axis=1
         )
-        groups = self._waiting_group[rows]
+        groups = waiting["waiting_group"]
         for group in set(groups.tolist()):
             of_group = found[groups == group]
             sums = self._sums[tracker, group]
