@@ -72,7 +72,7 @@ class KnownTracker:
     @property
     def to_and_fro_m(self) -> float:
         """Distance by which positions jump to and fro, metres; 0 if they do not."""
-        return self._extrapolated.to_and_fro_m
+        return self._extrapolated.to_and_fro.distance_m
 
     def observations(
         self, tracks: Tracks, noise_m: float, max_speed_m_s: float

@@ -26,6 +26,7 @@ from social_implicit_ros.tracks.frames.transforms import (
     inverse,
 )
 from social_implicit_ros.tracks.stamps import NS_PER_S
+from social_implicit_ros.tracks.to_and_fro import JUMP_M, ToAndFro
 from social_implicit_ros.types import plain_frame
 
 #: Length of the buffer, seconds; the default of tf2.
@@ -42,9 +43,8 @@ _MAX_PAIRS = 32
 #: minimum age of these, integer nanoseconds: localisations repeat the stamp of the newest scan.
 _MIN_REPEATS, _REPEATED_NS = 8, NS_PER_S
 #: A frame jumps to and fro, as two nodes publish its pose, if at least this many of its newest
-#: poses are far from the one before (metres), and most of these steps undo the one before, up to a
-#: share of its length: those of a noisy localisation do not return to the same place.
-_MAX_JUDGED, _MIN_CONTESTED, _JUMP_M, _REST, _RETURNING = 128, 8, 0.1, 0.5, 0.8
+#: poses are far from the one before, and most of these steps undo the one before.
+_MAX_JUDGED, _MIN_CONTESTED = 128, 8
 #: The point of a frame that is compared, metres.
 _AHEAD_M = (2.0, 0.0, 0.0)
 
@@ -142,14 +142,10 @@ class _Link:
         points_m = np.array([compose(pose, (_AHEAD_M, IDENTITY[1]))[0] for pose in poses])
         motion_m = (points_m[2:] - points_m[:-2]).mean(axis=0) / 2.0
         steps_m = np.diff(points_m, axis=0) - motion_m
-        lengths_m = np.linalg.norm(steps_m, axis=1)
-        is_jump = lengths_m > _JUMP_M
-        steps_m, lengths_m = steps_m[is_jump], lengths_m[is_jump]
-        if len(steps_m) < _MIN_CONTESTED:
-            return 0.0
-        rests_m = np.linalg.norm(steps_m[1:] + steps_m[:-1], axis=1)
-        returns = np.count_nonzero(rests_m < _REST * lengths_m[:-1]) > _RETURNING * len(rests_m)
-        return float(np.median(lengths_m)) if returns else 0.0
+        jumps_m = steps_m[np.linalg.norm(steps_m, axis=1) > JUMP_M]
+        to_and_fro = ToAndFro(_MAX_JUDGED, _MIN_CONTESTED)
+        to_and_fro.learn(jumps_m[:-1], jumps_m[1:])
+        return to_and_fro.distance_m
 
     @property
     def moves(self) -> bool:

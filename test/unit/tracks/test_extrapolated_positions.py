@@ -65,10 +65,10 @@ def test_people_whom_two_nodes_report_jump_to_and_fro(
         stamp_ns = 100 * S + n // 2 * S // 10 + n % 2 * S // 200
         seen_m = now_m + np.array([n % 2 * offset_m, 0.0])
         extrapolated.find(Tracks(stamp_ns, IDS, seen_m), noise_m)
-    assert extrapolated.to_and_fro_m == pytest.approx(expected_m, rel=0.1)
+    assert extrapolated.to_and_fro.distance_m == pytest.approx(expected_m, rel=0.1)
     for n, now_m in enumerate(0.3 * walked(100)):  # one node again, and slow people
         extrapolated.find(Tracks(200 * S + n * S // 10, IDS, now_m), NOISE_M)
-    assert extrapolated.to_and_fro_m == 0.0
+    assert extrapolated.to_and_fro.distance_m == 0.0
 
 
 def test_people_who_dance_turn_round_more_slowly() -> None:
@@ -79,7 +79,7 @@ def test_people_who_dance_turn_round_more_slowly() -> None:
         seen_m = at_m + np.array([0.0, 0.25 * (-1) ** n])
         dancers = tuple(map(str, range(20)))
         extrapolated.find(Tracks(100 * S + n * S // 2, dancers, seen_m), NOISE_M)
-    assert extrapolated.to_and_fro_m == 0.0
+    assert extrapolated.to_and_fro.distance_m == 0.0
 
 
 LINES = {0: range(50, 65), 1: range(80, 90)}
