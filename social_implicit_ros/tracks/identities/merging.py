@@ -85,7 +85,7 @@ class TrackMerger:
             if tracks.stamp_ns - since_ns >= _MERGE_S * NS_PER_S:
                 sources = self._sources()
                 # A pair earlier in this loop may have merged one of them with a third track.
-                if not sources[pair[0]] & sources[pair[1]]:
+                if sources[pair[0]].isdisjoint(sources[pair[1]]):
                     self._merge(pair, history)
 
     @property
@@ -195,11 +195,10 @@ class TrackMerger:
         """Pairs of close tracks, assigned one to one with each other tracker."""
         if not own or not others:
             return set()
-        sources = self._sources()
+        sources, is_allowed = self._sources(), distances_m <= max_distance_m
+        for row, column in np.argwhere(is_allowed).tolist():
+            is_allowed[row, column] = sources[own[row]].isdisjoint(sources[others[column]])
         trackers = np.array([self._source_of[i] for i in others])
-        sources_of_others = np.array([sources[i] for i in others])
-        shared = np.array([sources[i] for i in own])[:, None] & sources_of_others
-        is_allowed = (distances_m <= max_distance_m) & (shared == 0)
         found = set()
         for tracker in dict.fromkeys(trackers.tolist()):
             columns = np.flatnonzero(trackers == tracker)
@@ -207,19 +206,13 @@ class TrackMerger:
             found |= {(own[row], others[columns[column]]) for row, column in chosen}
         return found
 
-    def _sources(self) -> dict[str, int]:
-        """Bit mask of the trackers of each track's person, who has at most one track of each."""
-        names = dict.fromkeys(self._source_of.values())
-        bit_of = {name: 1 << min(n, 62) for n, name in enumerate(names)}
-        bits: defaultdict[str, int] = defaultdict(int)
+    def _sources(self) -> dict[str, set[str]]:
+        """The trackers of each track's person, who has at most one track of each."""
+        of_person: defaultdict[str, set[str]] = defaultdict(set)
         for agent_id, person in self._person_of.items():
-            bits[person] |= bit_of[self._source_of[agent_id]]
-        return {
-            agent_id: bits[self._person_of[agent_id]]
-            if agent_id in self._person_of
-            else bit_of[source]
-            for agent_id, source in self._source_of.items()
-        }
+            of_person[person].add(self._source_of[agent_id])
+        merged = {agent_id: of_person[person] for agent_id, person in self._person_of.items()}
+        return {i: merged.get(i, {source}) for i, source in self._source_of.items()}
 
     def _merge(self, pair: Pair, history: TrackHistory) -> None:
         """Merges two tracks into one person, with the id of the better track."""
