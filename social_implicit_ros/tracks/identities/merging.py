@@ -158,19 +158,18 @@ class TrackMerger:
 
         Tracks in `kept` stay. Tracks of one tracker that are no longer doubles are split off.
         """
+        persons = np.array([self._person_of.get(other) for other in others], dtype=object)
         for agent_id, to_others_m in zip(own, distances_m, strict=True):
             person = self._person_of.get(agent_id)
-            same = [
-                distance_m
-                for other, distance_m in zip(others, to_others_m, strict=True)
-                if person is not None and self._person_of.get(other) == person
-            ]
-            if person is not None and any(
-                self._person_of.get(other) == person for other in own if other != agent_id
-            ):
-                same.append(np.inf)
-            is_near = agent_id in kept or not same
-            if is_near or min(same) <= _SPLIT_DISTANCES * max_distance_m:
+            same_m = to_others_m[persons == person]
+            if person is None or agent_id in kept:
+                is_near = True
+            elif len(same_m):
+                is_near = same_m.min() <= _SPLIT_DISTANCES * max_distance_m
+            else:
+                members = [other for other in own if self._person_of.get(other) == person]
+                is_near = set(members) == {agent_id}
+            if is_near:
                 self._apart_since_ns.pop(agent_id, None)
                 continue
             since_ns = self._apart_since_ns.setdefault(agent_id, stamp_ns)
