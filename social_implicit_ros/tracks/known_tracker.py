@@ -28,6 +28,7 @@ class KnownTracker:
         guard: checks the stamps.
         timing: period and latency.
         reported: finds repeated positions and placeholders.
+        extrapolated: finds extrapolated positions, and those that jump to and fro.
         coasting: follows missed tracks.
         doubles: finds tracks of the same person.
     """
@@ -40,7 +41,7 @@ class KnownTracker:
     def forget(self) -> None:
         """Forgets everything except the guard."""
         self.timing, self.reported, self.coasting = TrackerTiming(), ReportedPositions(), Coasting()
-        self.doubles, self._extrapolated = Doubles(), ExtrapolatedPositions()
+        self.doubles, self.extrapolated = Doubles(), ExtrapolatedPositions()
         self._stitcher, self._untangler = TrackStitcher(self._counts), SwapUntangler(self._counts)
 
     @property
@@ -69,11 +70,6 @@ class KnownTracker:
         # In simulators, people do walk exactly along x or y, but not one above the other.
         return axis if axis == "z" or noise_m >= EXACT_M else ""
 
-    @property
-    def to_and_fro_m(self) -> float:
-        """Distance by which positions jump to and fro, metres; 0 if they do not."""
-        return self._extrapolated.to_and_fro.distance_m
-
     def observations(
         self, tracks: Tracks, noise_m: float, max_speed_m_s: float
     ) -> tuple[Tracks, Counter[SkipReason]]:
@@ -85,7 +81,7 @@ class KnownTracker:
             max_speed_m_s: maximum plausible speed, m/s.
         """
         tracks, skipped = self.reported.take(tracks, max_speed_m_s)
-        is_extrapolated = self._extrapolated.find(tracks, noise_m)
+        is_extrapolated = self.extrapolated.find(tracks, noise_m)
         if is_extrapolated.any():
             skipped[SkipReason.EXTRAPOLATED] = int(np.count_nonzero(is_extrapolated))
             tracks = tracks.of_agents(~is_extrapolated)

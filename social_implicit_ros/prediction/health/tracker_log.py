@@ -101,7 +101,7 @@ class TrackerLog(TrackerCounts):
         noise_m = predictor.history.noise_m(source)
         self.frozen, self.only_axis = known.frozen(FROZEN_S, noise_m), known.only_axis(noise_m)
         self.n_doubles = len({agent_id for pair in known.doubles.found for agent_id in pair}) // 2
-        self.to_and_fro_m = known.to_and_fro_m
+        self.to_and_fro_m = known.extrapolated.to_and_fro.distance_m
         self.cell_m = known.reported.grid.cell_m
         self.stamp_shift_ms = round(predictor.stamp_shift_ns(source) / 1e6)
         if predictor.last_tick is None:
