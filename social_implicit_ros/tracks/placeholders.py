@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -13,8 +14,9 @@ Point = tuple[float, float, float]
 
 #: A position that is not filled in.
 _UNSET: Point = (0.0, 0.0, 0.0)
-#: If this many entries of a message are exact zeros, these are a placeholder: people do not share a
-#: point, unless positions are on a grid. Before that is known, all entries must be zeros.
+#: If this many entries of a message are exact zeros, or as many tracks leave zeros, these are a
+#: placeholder: one person may walk through the origin, but people do not share a point, unless
+#: positions are on a grid. Before that is known, all entries must be zeros.
 _MIN_UNSET = 2
 #: Another position is a placeholder if tracks jump to it and back from points at least this far
 #: apart, metres.
@@ -36,6 +38,7 @@ class Placeholders:
     def __init__(self) -> None:
         self.newest_m: Point = _UNSET
         self._points: list[Point] = []
+        self._left_unset: set[str] = set()  # ids that were at zeros, and then elsewhere
         self._suspects: dict[Point, FloatArray] = {}  # jumped to -> jumped from
         # For each jump, whether it ends where another person was who is gone or jumps, too.
         self._are_exchanges: deque[bool] = deque(maxlen=_N_JUMPS)
@@ -52,16 +55,22 @@ class Placeholders:
             self.newest_m = point_of(points_m[found.argmax()])
         return found
 
-    def learn_zeros(self, points_m: FloatArray, grid: Grid) -> None:
-        """Learns from the (A, 3) positions of a message, metres, whether zeros are a placeholder.
+    def learn_zeros(self, points_m: FloatArray, left_ids: Iterable[str], grid: Grid) -> None:
+        """Learns whether zeros are a placeholder.
 
         Args:
-            points_m: the positions.
+            points_m: (A, 3) positions of a message, metres.
+            left_ids: ids that were at zeros, and are no longer.
             grid: the grid of the tracker before this message.
         """
-        n_unset = np.count_nonzero(~points_m.any(axis=1))
-        is_never_set = n_unset == len(points_m) and not grid.has_changes
-        if n_unset >= _MIN_UNSET and (is_never_set or not grid.is_possible):
+        n_unset = int(np.count_nonzero(~points_m.any(axis=1)))
+        if len(self._left_unset) < _MIN_UNSET:
+            self._left_unset.update(left_ids)
+        if grid.is_possible:
+            is_unset = n_unset >= _MIN_UNSET and n_unset == len(points_m) and not grid.has_changes
+        else:
+            is_unset = max(n_unset, len(self._left_unset)) >= _MIN_UNSET
+        if is_unset:
             self._add(_UNSET)
 
     def learn_jumps(

@@ -113,9 +113,7 @@ class ReportedPositions:
             is_renamed = self._find_renamed(rows, points_m)
             state[rows >= 0] = self._state[rows[rows >= 0]]
             state["is_observed"][is_renamed] = False
-            jumped_from_m = self._find_placeholders(
-                tracks.stamp_ns, points_m, state, rows, max_speed_m_s
-            )
+            jumped_from_m = self._find_placeholders(tracks, points_m, state, rows, max_speed_m_s)
             is_repeated = self._update(tracks.stamp_ns, points_m, state, rows >= 0, jumped_from_m)
             self._remember(tracks, state, rows)
         is_unset = self.placeholders.are_at(points_m)
@@ -156,7 +154,7 @@ class ReportedPositions:
 
     def _find_placeholders(
         self,
-        stamp_ns: int,
+        tracks: Tracks,
         points_m: FloatArray,
         state: np.ndarray,
         rows: IntArray,
@@ -165,7 +163,7 @@ class ReportedPositions:
         """Learns placeholders; returns the (A, 3) positions from which tracks jumped, else NaN."""
         jumped_from_m = np.full_like(points_m, np.nan)
         distance_m = np.linalg.norm(points_m - state["point_m"], axis=1)
-        reach_m = max_speed_m_s * (stamp_ns - state["last_ns"]) / NS_PER_S + _MAX_ERROR_M
+        reach_m = max_speed_m_s * (tracks.stamp_ns - state["last_ns"]) / NS_PER_S + _MAX_ERROR_M
         jumps = (rows >= 0) & (distance_m > reach_m)
         if jumps.any():
             left = np.setdiff1d(np.arange(len(self._ids)), rows[~jumps])
@@ -175,7 +173,9 @@ class ReportedPositions:
                 state["jumped_from_m"][jumps],
                 self._state["point_m"][left],
             )
-        self.placeholders.learn_zeros(points_m, self.grid)
+        leaves_zeros = (rows >= 0) & ~state["point_m"].any(axis=1) & (distance_m > 0.0)
+        left_ids = compress(tracks.ids, leaves_zeros.tolist())
+        self.placeholders.learn_zeros(points_m, left_ids, self.grid)
         return jumped_from_m
 
     def _update(
