@@ -9,13 +9,13 @@ import numpy as np
 
 from social_implicit_ros.settings import PipelineConfig
 from social_implicit_ros.tracks.entries import EXACT_M
-from social_implicit_ros.tracks.extrapolated_positions import ExtrapolatedPositions
 from social_implicit_ros.tracks.history import TrackHistory
 from social_implicit_ros.tracks.identities.coasting import Coasting
 from social_implicit_ros.tracks.identities.doubles import Doubles
 from social_implicit_ros.tracks.identities.stitching import TrackStitcher
 from social_implicit_ros.tracks.identities.untangling import SwapUntangler
-from social_implicit_ros.tracks.reported_positions import ReportedPositions
+from social_implicit_ros.tracks.reported.extrapolated_positions import ExtrapolatedPositions
+from social_implicit_ros.tracks.reported.reported_positions import ReportedPositions
 from social_implicit_ros.tracks.stamp_guard import StampGuard
 from social_implicit_ros.tracks.tracker_timing import PERIODS_KEPT, TrackerTiming
 from social_implicit_ros.types import SkipReason, Tracks

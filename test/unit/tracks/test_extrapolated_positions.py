@@ -8,8 +8,8 @@ import pytest
 from social_implicit_ros.models.constant_velocity import ConstantVelocity
 from social_implicit_ros.prediction.predictor import Predictor
 from social_implicit_ros.settings import PredictorConfig
-from social_implicit_ros.tracks.extrapolated_positions import ExtrapolatedPositions
 from social_implicit_ros.tracks.frames.transform_buffer import TransformBuffer
+from social_implicit_ros.tracks.reported.extrapolated_positions import ExtrapolatedPositions
 from social_implicit_ros.types import BoolArray, FloatArray, SkipReason, Tracks
 
 S = 1_000_000_000

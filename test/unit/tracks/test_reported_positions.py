@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from social_implicit_ros.tracks.reported_positions import ReportedPositions
+from social_implicit_ros.tracks.reported.reported_positions import ReportedPositions
 from social_implicit_ros.types import FloatArray, SkipReason, Tracks
 
 S = 1_000_000_000

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from social_implicit_ros.tracks.grid import Grid
+from social_implicit_ros.tracks.reported.grid import Grid
 from social_implicit_ros.types import BoolArray, FloatArray
 
 Point = tuple[float, float, float]

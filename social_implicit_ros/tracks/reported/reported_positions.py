@@ -12,9 +12,9 @@ from itertools import compress
 import numpy as np
 
 from social_implicit_ros.tracks.entries import points_of, rows_of
-from social_implicit_ros.tracks.grid import Grid
-from social_implicit_ros.tracks.hold_time import MAX_MISSED_S, HoldTime
-from social_implicit_ros.tracks.placeholders import Placeholders, point_of
+from social_implicit_ros.tracks.reported.grid import Grid
+from social_implicit_ros.tracks.reported.hold_time import MAX_MISSED_S, HoldTime
+from social_implicit_ros.tracks.reported.placeholders import Placeholders, point_of
 from social_implicit_ros.tracks.stamps import NS_PER_S
 from social_implicit_ros.tracks.tracker_timing import PERIODS_KEPT
 from social_implicit_ros.types import BoolArray, FloatArray, IntArray, SkipReason, Tracks

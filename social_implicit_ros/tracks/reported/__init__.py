@@ -1,0 +1,1 @@
+"""Which of the positions that a tracker reports are observations."""
