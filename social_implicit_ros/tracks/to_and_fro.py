@@ -33,8 +33,10 @@ class ToAndFro:
         self, steps_m: FloatArray, next_m: FloatArray, may_undo: BoolArray | bool = True
     ) -> None:
         """Adds (N, D) steps and the next one of each, metres, and (N,) whether that may undo it."""
-        lengths_m = np.linalg.norm(steps_m, axis=1)
-        are_undone = may_undo & (np.linalg.norm(steps_m + next_m, axis=1) < _REST * lengths_m)
+        # A tracker may report positions whose squares are beyond float64.
+        with np.errstate(over="ignore"):
+            lengths_m = np.hypot.reduce(steps_m, axis=1)
+            are_undone = may_undo & (np.hypot.reduce(steps_m + next_m, axis=1) < _REST * lengths_m)
         self._lengths_m.extend(lengths_m.tolist())
         self._are_undone.extend(are_undone.tolist())
 
